@@ -1,0 +1,76 @@
+import type { DType, Tensor } from '#models/tensor/tensor.ts';
+
+/**
+ * The in-memory form of an ONNX model. It says what `ModelProto` says, with names resolved to JavaScript containers.
+ * Node order is a valid execution order. An empty string in `inputs` is an omitted optional input.
+ */
+export interface Model {
+  irVersion: number;
+  producerName: string;
+  /** domain → version; the default domain is the empty string. */
+  opsets: Map<string, number>;
+  metadata: Map<string, string>;
+  graph: Graph;
+  /** Folder that external data locations are relative to; undefined for a model made in memory. */
+  folder?: string;
+}
+
+export interface Graph {
+  name: string;
+  nodes: Node[];
+  inputs: ValueInfo[];
+  outputs: ValueInfo[];
+  initializers: Map<string, Initializer>;
+  /** Known types of intermediate values (ONNX `value_info`). Inputs, outputs and initialisers are not repeated here. */
+  valueInfo: Map<string, ValueInfo>;
+}
+
+export interface Node {
+  opType: string;
+  /** '' for the standard domain. */
+  domain: string;
+  name: string;
+  inputs: string[];
+  outputs: string[];
+  attributes: Map<string, Attribute>;
+}
+
+/** A number is a fixed size, a string a named free size, null an unknown one. */
+export type Dim = number | string | null;
+
+export interface ValueInfo {
+  name: string;
+  dtype: DType;
+  /** null: the rank itself is unknown. */
+  dims: readonly Dim[] | null;
+}
+
+export type Attribute =
+  | { kind: 'int'; value: number }
+  | { kind: 'float'; value: number }
+  | { kind: 'string'; value: string }
+  | { kind: 'ints'; value: readonly number[] }
+  | { kind: 'floats'; value: readonly number[] }
+  | { kind: 'strings'; value: readonly string[] }
+  | { kind: 'tensor'; value: Tensor }
+  | { kind: 'graph'; value: Graph };
+
+/** A weight that lives in a file beside the model and is never read unless asked for. */
+export interface ExternalTensor {
+  readonly dtype: DType;
+  readonly dims: readonly number[];
+  readonly external: { readonly location: string; readonly offset: number; readonly length: number };
+}
+
+export type Initializer = Tensor | ExternalTensor;
+
+export function isExternal(init: Initializer): init is ExternalTensor {
+  return 'external' in init;
+}
+
+export const int = (value: number): Attribute => ({ kind: 'int', value });
+export const float = (value: number): Attribute => ({ kind: 'float', value });
+export const str = (value: string): Attribute => ({ kind: 'string', value });
+export const ints = (value: readonly number[]): Attribute => ({ kind: 'ints', value });
+export const floats = (value: readonly number[]): Attribute => ({ kind: 'floats', value });
+export const tensorAttribute = (value: Tensor): Attribute => ({ kind: 'tensor', value });
