@@ -1,0 +1,340 @@
+import { z } from 'zod';
+
+/**
+ * Everything a window can ask of the engine, and everything the engine tells a window. One file, imported by both sides:
+ * inputs are parsed on the engine side; errors travel as `{ code, message, hint }`; pictures travel by URL (`/blob/<sha256>`).
+ */
+
+export const jobKind = z.enum(['generate', 'tune', 'compare', 'verify']);
+export const jobState = z.enum(['queued', 'running', 'paused', 'done', 'failed', 'cancelled', 'set-aside']);
+
+const plainError = z.object({ code: z.string(), message: z.string(), hint: z.string() });
+
+/** Progress of a job. `etaSeconds` is null until a rate is known. */
+export const job = z.object({
+  id: z.string(),
+  kind: jobKind,
+  title: z.string(),
+  state: jobState,
+  /** What it is doing now, in words ("step 12 of 30"). */
+  stage: z.string(),
+  done: z.number(),
+  total: z.number(),
+  etaSeconds: z.number().nullable(),
+  createdAt: z.string(),
+  /** A job that crashed twice in a row is set aside; one crash leaves it paused. */
+  crashes: z.number().int(),
+  error: plainError.nullable(),
+  /** What it made or works on: run, session. */
+  runId: z.string().nullable(),
+  sessionId: z.string().nullable(),
+});
+export type Job = z.infer<typeof job>;
+
+export const sample = z.object({
+  id: z.string(),
+  /** SHA-256 of the picture file; its URL is `/blob/<hash>`. */
+  hash: z.string(),
+  prompt: z.string(),
+  negativePrompt: z.string(),
+  modelId: z.string(),
+  adapterId: z.string().nullable(),
+  seed: z.number().int(),
+  index: z.number().int(),
+  steps: z.number().int(),
+  scheduler: z.string(),
+  eta: z.number(),
+  guidanceScale: z.number(),
+  width: z.number().int(),
+  height: z.number().int(),
+  hasTrajectory: z.boolean(),
+  starred: z.boolean(),
+  jobId: z.string(),
+  createdAt: z.string(),
+});
+export type Sample = z.infer<typeof sample>;
+
+export const model = z.object({
+  id: z.string(),
+  name: z.string(),
+  family: z.string(),
+  bundled: z.boolean(),
+  path: z.string(),
+  hash: z.string(),
+  parameters: z.number().int(),
+  sizeBytes: z.number().int(),
+  width: z.number().int(),
+  height: z.number().int(),
+  predictionType: z.string(),
+  usable: z.boolean(),
+  /** What is wrong or missing, each with its fix. Empty when usable. */
+  problems: z.array(z.object({ message: z.string(), hint: z.string() })),
+  description: z.string(),
+  examplePrompts: z.array(z.string()),
+});
+export type Model = z.infer<typeof model>;
+
+export const adapter = z.object({
+  id: z.string(),
+  name: z.string(),
+  modelId: z.string(),
+  runId: z.string().nullable(),
+  hash: z.string(),
+  path: z.string(),
+  rank: z.number().int(),
+  createdAt: z.string(),
+  /** Largest difference between the file applied and the live adapter, null until verified. */
+  verifiedDifference: z.number().nullable(),
+});
+export type Adapter = z.infer<typeof adapter>;
+
+/** A ranking session over generated samples, or a blind comparison of two adapters (null = the base model). */
+export const session = z.object({
+  id: z.string(),
+  kind: z.enum(['rank', 'blind']),
+  mode: z.enum(['pair', 'best-of-n']),
+  name: z.string(),
+  createdAt: z.string(),
+  votes: z.number().int(),
+  samples: z.number().int(),
+  prompts: z.number().int(),
+  modelId: z.string(),
+  /** Blind sessions only. */
+  adapterA: z.string().nullable(),
+  adapterB: z.string().nullable(),
+  /** Trials still unanswered in a blind session; null for rank (open ended). */
+  remaining: z.number().int().nullable(),
+});
+export type Session = z.infer<typeof session>;
+
+export const outcome = z.enum(['left', 'right', 'tie', 'both-bad', 'skip']);
+
+/** One question. `slots` is the order shown, left to right. Blind questions say nothing of their origin. */
+export const question = z.object({
+  trialId: z.string(),
+  sessionId: z.string(),
+  prompt: z.string(),
+  mode: z.enum(['pair', 'best-of-n']),
+  slots: z.array(z.object({ sampleId: z.string(), hash: z.string() })),
+  /** 1-based number of this question, and how many there are (null when open ended). */
+  number: z.number().int(),
+  total: z.number().int().nullable(),
+  /** True once the votes are enough to tune from, by held-out accuracy of the fitted scores. */
+  enough: z.boolean(),
+});
+export type Question = z.infer<typeof question>;
+
+export const standing = z.object({
+  sampleId: z.string(),
+  hash: z.string(),
+  prompt: z.string(),
+  /** Bradley–Terry utility (log-odds scale, mean zero) and its posterior standard deviation. */
+  utility: z.number(),
+  sd: z.number(),
+  comparisons: z.number().int(),
+});
+
+export const comparisonResult = z.object({
+  sessionId: z.string(),
+  answered: z.number().int(),
+  total: z.number().int(),
+  winsA: z.number().int(),
+  winsB: z.number().int(),
+  ties: z.number().int(),
+  /** (wins of B + ties/2) / answered, with a 95 % Wilson interval; null before the first answer. */
+  winRateB: z.number().nullable(),
+  interval: z.tuple([z.number(), z.number()]).nullable(),
+  labelA: z.string(),
+  labelB: z.string(),
+  perPrompt: z.array(z.object({ prompt: z.string(), winsA: z.number(), winsB: z.number(), ties: z.number() })),
+});
+export type ComparisonResult = z.infer<typeof comparisonResult>;
+
+export const metricPoint = z.object({ step: z.number().int(), values: z.record(z.string(), z.number()) });
+
+export const run = z.object({
+  id: z.string(),
+  jobId: z.string(),
+  algorithm: z.string(),
+  modelId: z.string(),
+  name: z.string(),
+  state: jobState,
+  step: z.number().int(),
+  totalSteps: z.number().int(),
+  directory: z.string(),
+  createdAt: z.string(),
+  config: z.record(z.string(), z.unknown()),
+  adapterId: z.string().nullable(),
+});
+export type Run = z.infer<typeof run>;
+
+/** Fixed-seed pictures of a run: one row per prompt, one column per saved step. */
+export const stripFrame = z.object({ step: z.number().int(), pictures: z.array(z.object({ prompt: z.string(), hash: z.string() })) });
+
+/** One field of an algorithm's settings, derived from its zod schema, for a generated form. */
+export const field = z.object({
+  key: z.string(),
+  type: z.enum(['integer', 'number', 'boolean', 'string', 'choice']),
+  default: z.union([z.number(), z.string(), z.boolean(), z.null()]),
+  minimum: z.number().nullable(),
+  maximum: z.number().nullable(),
+  choices: z.array(z.string()),
+  /** What it does, its unit and its source. */
+  description: z.string(),
+});
+export type Field = z.infer<typeof field>;
+
+export const generateInput = z.object({
+  modelId: z.string(),
+  adapterId: z.string().nullable().default(null),
+  /** One prompt per line of the form; `count` pictures each. */
+  prompts: z.array(z.string()).min(1).max(1000),
+  negativePrompt: z.string().default(''),
+  count: z.number().int().min(1).max(512).default(4),
+  steps: z.number().int().min(1).max(1000).default(30),
+  scheduler: z.enum(['ddim', 'ddpm']).default('ddim'),
+  eta: z.number().min(0).max(1).default(1),
+  guidanceScale: z.number().min(0).max(30).default(3),
+  seed: z.number().int().min(0).max(2 ** 31 - 1),
+  /** Keep what tuning needs (every state and its log-probability). Needs eta > 0. */
+  keepTrajectories: z.boolean().default(true),
+  /** All pictures of one prompt start from the same noise (as D3PO's pairs do). */
+  shareInitialNoise: z.boolean().default(false),
+});
+
+const id = z.object({ id: z.string() });
+const empty = z.object({});
+
+/** name → input and output. The handler of `x.y` lives in `handlers/x.ts`. */
+export const procedures = {
+  'app.info': {
+    input: empty,
+    output: z.object({
+      version: z.string(),
+      host: z.enum(['desktop', 'browser']),
+      project: z.string(),
+      provider: z.string(),
+      threads: z.number().int(),
+    }),
+  },
+  'models.list': { input: empty, output: z.array(model) },
+  'models.add': { input: z.object({ path: z.string() }), output: model },
+  'models.remove': { input: id, output: empty },
+  'jobs.list': { input: empty, output: z.array(job) },
+  /** Stops after the current step and keeps what is finished; `hard` kills the compute process at once. */
+  'jobs.cancel': { input: id.extend({ hard: z.boolean().default(false) }), output: job },
+  'jobs.pause': { input: id, output: job },
+  'jobs.resume': { input: id, output: job },
+  /** Tuning only: ends the run now and writes the adapter as it is. */
+  'jobs.stopAndKeep': { input: id, output: job },
+  'generate.start': { input: generateInput, output: job },
+  'samples.list': {
+    input: z.object({
+      jobId: z.string().optional(),
+      search: z.string().optional(),
+      starred: z.boolean().optional(),
+      limit: z.number().int().min(1).max(500).default(100),
+      before: z.string().optional(),
+    }),
+    output: z.object({ samples: z.array(sample), total: z.number().int() }),
+  },
+  'samples.star': { input: id.extend({ starred: z.boolean() }), output: sample },
+  'sessions.list': { input: empty, output: z.array(session) },
+  'sessions.create': {
+    input: z.object({
+      name: z.string().min(1),
+      mode: z.enum(['pair', 'best-of-n']).default('pair'),
+      /** Samples of these jobs; at least one prompt must have two samples. */
+      jobIds: z.array(z.string()).min(1),
+      seed: z.number().int().default(0),
+    }),
+    output: session,
+  },
+  /** The current unanswered question; null when a blind session is finished. */
+  'sessions.question': { input: id, output: question.nullable() },
+  /**
+   * Stores a vote durably, then returns the next question. Pair: `outcome`. Best of n: `winnerId`, or `outcome` 'skip' or
+   * 'both-bad'. Repeating the same trial with the same answer is harmless.
+   */
+  'sessions.vote': {
+    input: z.object({
+      trialId: z.string(),
+      outcome: outcome.optional(),
+      winnerId: z.string().optional(),
+      strong: z.boolean().default(false),
+      responseMs: z.number().min(0).optional(),
+    }),
+    output: z.object({ session, next: question.nullable() }),
+  },
+  /** Voids the last vote (it stays in the file, marked) and returns its question to be asked again. */
+  'sessions.undo': { input: id, output: z.object({ session, question: question.nullable() }) },
+  'sessions.standings': {
+    input: id,
+    output: z.object({ standings: z.array(standing), heldOutAccuracy: z.number().nullable(), votes: z.number().int(), enough: z.boolean() }),
+  },
+  'tune.algorithms': {
+    input: empty,
+    output: z.array(z.object({ name: z.string(), title: z.string(), description: z.string(), source: z.string(), fields: z.array(field) })),
+  },
+  'tune.start': {
+    input: z.object({
+      algorithm: z.string(),
+      modelId: z.string(),
+      sessionIds: z.array(z.string()).min(1),
+      name: z.string().default(''),
+      config: z.record(z.string(), z.union([z.number(), z.string(), z.boolean(), z.null()])).default({}),
+    }),
+    output: run,
+  },
+  'runs.list': { input: empty, output: z.array(run) },
+  'runs.show': { input: id, output: z.object({ run, metrics: z.array(metricPoint), strip: z.array(stripFrame) }) },
+  'adapters.list': { input: empty, output: z.array(adapter) },
+  'adapters.rename': { input: id.extend({ name: z.string().min(1) }), output: adapter },
+  /** Re-reads the file, applies it and compares with the live adapter: a short job. */
+  'adapters.verify': { input: id, output: job },
+  /** Generates the same prompts and seeds with A and B (null = base), and makes a blind session of them. */
+  'compare.start': {
+    input: z.object({
+      modelId: z.string(),
+      adapterA: z.string().nullable(),
+      adapterB: z.string().nullable(),
+      prompts: z.array(z.string()).min(1).max(500),
+      perPrompt: z.number().int().min(1).max(64).default(1),
+      steps: z.number().int().min(1).max(1000).default(30),
+      eta: z.number().min(0).max(1).default(0),
+      guidanceScale: z.number().min(0).max(30).default(3),
+      seed: z.number().int().min(0).max(2 ** 31 - 1),
+    }),
+    output: z.object({ job, session }),
+  },
+  'compare.result': { input: id, output: comparisonResult },
+} as const;
+
+export type Procedures = typeof procedures;
+export type ProcedureName = keyof Procedures;
+export type Input<N extends ProcedureName> = z.input<Procedures[N]['input']>;
+export type ParsedInput<N extends ProcedureName> = z.output<Procedures[N]['input']>;
+export type Output<N extends ProcedureName> = z.output<Procedures[N]['output']>;
+
+/** Events the engine sends to every window. */
+export const events = {
+  job: job,
+  /** A finished picture, or a preview of one in the making (`final` false; `hash` of a small preview). */
+  sample: z.object({ jobId: z.string(), sample }),
+  preview: z.object({ jobId: z.string(), prompt: z.string(), index: z.number().int(), step: z.number().int(), total: z.number().int(), hash: z.string() }),
+  metrics: z.object({ runId: z.string(), point: metricPoint }),
+  strip: z.object({ runId: z.string(), frame: stripFrame }),
+  session: session,
+  run: run,
+} as const;
+export type EventName = keyof typeof events;
+export type EventPayload<N extends EventName> = z.infer<(typeof events)[N]>;
+
+/** Wire messages, the same over MessagePort and WebSocket. The first message each way is `hello` with this version. */
+export const CONTRACT_VERSION = 1;
+export type WireMessage =
+  | { t: 'hello'; version: number }
+  | { t: 'call'; id: number; m: ProcedureName; p: unknown }
+  | { t: 'ok'; id: number; r: unknown }
+  | { t: 'err'; id: number; e: { code: string; message: string; hint: string } }
+  | { t: 'ev'; topic: EventName; d: unknown };
