@@ -14,6 +14,8 @@ export interface GaussianStep {
   /** `predOriginalSample = x0Sample·x_t + x0Output·modelOutput`. */
   readonly x0Sample: number;
   readonly x0Output: number;
+  /** Weight of predOriginalSample in the mean: clamping it by Δ moves the mean by `x0Weight·Δ`. */
+  readonly x0Weight: number;
   /** Forward process at this timestep: `x_t = signal·x_0 + noise·ε`. */
   readonly signal: number;
   readonly noise: number;

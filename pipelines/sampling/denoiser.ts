@@ -1,0 +1,10 @@
+/** A network ready to denoise: guidance, conditions and adapters are already inside. */
+export interface Denoiser<C> {
+  /** Shape of one sample, for example `[3, 32, 32]`. */
+  readonly dims: readonly number[];
+  /**
+   * Model output for every row, after guidance. The result for one row never depends on the others.
+   * @param samples `[B, ...dims]`, row-major.
+   */
+  predict(samples: Float32Array, timestep: number, conditions: readonly C[]): Promise<Float32Array>;
+}
