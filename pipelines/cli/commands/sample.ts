@@ -1,0 +1,76 @@
+import { z } from 'zod';
+import { defineCommand } from '#pipelines/cli/command.ts';
+
+export const schedulerNames = [
+  'ddpm',
+  'ddim',
+  'pndm',
+  'euler',
+  'euler-ancestral',
+  'heun',
+  'dpm-solver-multistep',
+  'unipc',
+  'lcm',
+  'flow-match-euler',
+  'flow-match-sde',
+  'masked',
+  'masked-one-at-a-time',
+] as const;
+
+/** Options of `sample`, also what `runSample` takes (with the common ones). */
+export const sampleOptions = z.object({
+  model: z.string().min(1).describe('model folder, or the name of a bundled model'),
+  count: z.int().min(1).max(1_000_000).default(1).describe('pictures; all prompts share them out in turn'),
+  batch: z.int().min(1).max(1024).optional().describe('pictures at once; does not change them'),
+  prompt: z.array(z.string()).default([]).describe('what to draw'),
+  prompts: z.string().optional().describe('file with one prompt per line'),
+  negative: z.string().default('').describe('what not to draw (needs guidance)'),
+  class: z.string().optional().describe('class of a class-conditional model'),
+  steps: z.int().min(1).max(1000).optional().describe("default: the folder's scheduler_config.json"),
+  scheduler: z.enum(schedulerNames).optional().describe("default: the folder's scheduler_config.json"),
+  eta: z.number().min(0).max(1).optional().describe('noise of DDIM: 0 deterministic, 1 as DDPM'),
+  guidance: z.number().min(0).max(100).optional().describe('classifier-free guidance; 1 is none'),
+  size: z
+    .string()
+    .regex(/^\d+x\d+$/, 'write it as WIDTHxHEIGHT')
+    .optional()
+    .describe('WxH in pixels'),
+  lora: z.array(z.string().min(1)).default([]).describe('adapter FILE[:WEIGHT]'),
+  init: z.string().optional().describe('safetensors with starting noise: latents, float32 [N,C,H,W]'),
+  decode: z
+    .enum(['plain', 'best-of-n', 'smc', 'svdd-mc', 'svdd-pm', 'gradient', 'tree'])
+    .default('plain')
+    .describe('how rewards steer sampling'),
+  reward: z.array(z.string().min(1)).default([]).describe('SPEC[@WEIGHT]'),
+  alpha: z.number().positive().optional().describe('temperature of steering: smaller follows the reward more'),
+  candidates: z.int().min(1).max(4096).optional().describe('candidates per picture while steering'),
+  out: z.string().min(1).describe('folder to write into'),
+  saveTensors: z.boolean().default(false).describe('also write samples.safetensors'),
+});
+
+export interface SampleResult {
+  readonly count: number;
+  readonly seconds: number;
+  readonly denoiserCalls: number;
+  readonly rewardCalls: number;
+  readonly rewards?: { mean: number; std: number; min: number; max: number; values: number[] } | undefined;
+}
+
+export const sample = defineCommand({
+  name: 'sample',
+  summary: 'generate pictures or sequences',
+  details: 'Writes OUT/0000.png … (or OUT/samples.fasta) and OUT/manifest.json.',
+  options: sampleOptions,
+  async run(options, io): Promise<SampleResult> {
+    const { runSample } = await import('#pipelines/sampling/run-sample.ts');
+    return await runSample(options, io);
+  },
+  show(result) {
+    const lines = [`${result.count} in ${result.seconds.toFixed(1)} s · ${result.denoiserCalls} denoiser calls`];
+    if (result.rewards !== undefined) {
+      const { mean, std, min, max } = result.rewards;
+      lines.push(`reward ${mean.toFixed(4)} ± ${std.toFixed(4)} (${min.toFixed(4)} … ${max.toFixed(4)})`);
+    }
+    return lines.join('\n');
+  },
+});

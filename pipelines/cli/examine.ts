@@ -1,0 +1,154 @@
+import { existsSync, readFileSync, statfsSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { availableParallelism, cpus, freemem, totalmem } from 'node:os';
+import { dirname, join } from 'node:path';
+import type { Io } from './command.ts';
+import { formatBytes } from './model-report.ts';
+
+/** One finding. `bad`: something that should work here does not. `note`: works, but worth knowing. */
+export interface Check {
+  readonly name: string;
+  readonly state: 'ok' | 'note' | 'bad';
+  readonly text: string;
+}
+
+/** Looks at this machine as it is; every sentence comes from something tried or read. */
+export async function examine(folder: string, io: Pick<Io, 'progress'>): Promise<{ checks: Check[] }> {
+  const steps: readonly [string, () => Check | Check[] | Promise<Check | Check[]>][] = [
+    ['Node', checkNode],
+    ['Processor', checkProcessor],
+    ['Memory', checkMemory],
+    ['Disk', () => checkDisk(folder)],
+    ['SQLite', checkSqlite],
+    ['Pictures', checkPictures],
+    ['Providers', checkProviders],
+    ['Window', checkElectron],
+  ];
+  const checks: Check[] = [];
+  for (const [index, [name, look]] of steps.entries()) {
+    io.progress(name, index, steps.length);
+    try {
+      checks.push(...[await look()].flat());
+    } catch (error) {
+      checks.push({ name, state: 'bad', text: error instanceof Error ? error.message : String(error) });
+    }
+  }
+  io.progress('done', steps.length, steps.length);
+  return { checks };
+}
+
+function checkNode(): Check {
+  const [major = 0] = process.versions.node.split('.').map(Number);
+  return major >= 24
+    ? { name: 'Node', state: 'ok', text: process.versions.node }
+    : {
+        name: 'Node',
+        state: 'bad',
+        text: `${process.versions.node}; Northlight needs 24. "npm ci" brings its own: use "npm run".`,
+      };
+}
+
+function checkProcessor(): Check {
+  const [first] = cpus();
+  return {
+    name: 'Processor',
+    state: 'ok',
+    text: `${first?.model.trim() ?? process.arch}, ${availableParallelism()} threads`,
+  };
+}
+
+function checkMemory(): Check {
+  const free = freemem();
+  const text = `${formatBytes(free)} free of ${formatBytes(totalmem())}`;
+  return free < 2e9
+    ? { name: 'Memory', state: 'note', text: `${text}; large models will not fit. Close other programs first.` }
+    : { name: 'Memory', state: 'ok', text };
+}
+
+function checkDisk(folder: string): Check {
+  let existing = folder;
+  while (!existsSync(existing) && dirname(existing) !== existing) existing = dirname(existing);
+  const { bavail, bsize } = statfsSync(existing);
+  const text = `${formatBytes(bavail * bsize)} free in ${folder}`;
+  return bavail * bsize < 2e9
+    ? {
+        name: 'Disk',
+        state: 'note',
+        text: `${text}; runs keep checkpoints. Free some space or use --project elsewhere.`,
+      }
+    : { name: 'Disk', state: 'ok', text };
+}
+
+function checkSqlite(): Check {
+  const { sqlite } = process.versions as Record<string, string | undefined>;
+  return sqlite === undefined
+    ? { name: 'SQLite', state: 'bad', text: 'this Node was built without it. Use the Node that "npm ci" installs.' }
+    : { name: 'SQLite', state: 'ok', text: sqlite };
+}
+
+async function checkPictures(): Promise<Check> {
+  const { decodeImage, encodePng } = await import('#pipelines/images/images.ts');
+  const pixels = Uint8Array.from({ length: 12 }, (_, i) => i * 20);
+  const back = await decodeImage(await encodePng(pixels, 2, 2));
+  return Buffer.from(back.data).equals(Buffer.from(pixels))
+    ? { name: 'Pictures', state: 'ok', text: 'PNG written and read back unchanged' }
+    : { name: 'Pictures', state: 'bad', text: 'a PNG does not read back as written. Run "npm ci" again.' };
+}
+
+async function checkProviders(): Promise<Check[]> {
+  const { probeProviders } = await import('#models/runtime/providers.ts');
+  const found = await probeProviders();
+  const checks = found.map((p): Check => {
+    const name = `Provider ${p.name}`;
+    if (!p.usable) {
+      const hint =
+        p.name === 'cuda' ? ' For an NVIDIA card: ONNXRUNTIME_NODE_INSTALL=cuda12 npm rebuild onnxruntime-node' : '';
+      return { name, state: p.name === 'cpu' ? 'bad' : 'note', text: `not usable: ${p.reason}${hint}` };
+    }
+    return {
+      name,
+      state: 'ok',
+      text: `loads in ${p.loadMs.toFixed(0)} ms, ${p.stepMs.toFixed(2)} ms a step, differs from CPU by ${p.difference.toExponential(1)}`,
+    };
+  });
+  if (process.platform === 'linux' && process.arch === 'x64' && !found.some((p) => p.name === 'cuda')) {
+    checks.push({
+      name: 'Provider cuda',
+      state: 'note',
+      text: 'not installed. For an NVIDIA card: ONNXRUNTIME_NODE_INSTALL=cuda12 npm rebuild onnxruntime-node',
+    });
+  }
+  return checks;
+}
+
+/** Path of the Electron binary, or undefined. Reads files only: requiring the package would start a download. */
+export function electronBinary(): string | undefined {
+  const require = createRequire(import.meta.url);
+  let folder: string;
+  try {
+    folder = dirname(require.resolve('electron/package.json'));
+  } catch {
+    return undefined;
+  }
+  const override = process.env.ELECTRON_OVERRIDE_DIST_PATH;
+  const name = join(folder, 'path.txt');
+  if (!existsSync(name) && override === undefined) return undefined;
+  const file = existsSync(name)
+    ? readFileSync(name, 'utf8').trim()
+    : process.platform === 'win32'
+      ? 'electron.exe'
+      : 'electron';
+  const path = join(override ?? join(folder, 'dist'), file);
+  return existsSync(path) ? path : undefined;
+}
+
+function checkElectron(): Check {
+  const path = electronBinary();
+  return path === undefined
+    ? {
+        name: 'Window',
+        state: 'note',
+        text: 'the Electron binary is not installed: "npm start" opens a browser. "npx install-electron --no" fetches it.',
+      }
+    : { name: 'Window', state: 'ok', text: path };
+}
