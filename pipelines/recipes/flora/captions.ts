@@ -5,7 +5,7 @@ import { ATTRIBUTE_NAMES, ATTRIBUTES, type AttributeName, type FlowerAttributes 
 export const VOCABULARY: readonly string[] = [
   ...new Set([
     ...ATTRIBUTE_NAMES.flatMap((name) => ATTRIBUTES[name].flatMap((value) => value.split(' '))),
-    ...'an and with against flower picture painting drawing of petals petal centre center background ,'.split(' '),
+    ...'an and with against flower picture painting drawing of petals centre center background ,'.split(' '),
   ]),
 ];
 

@@ -9,7 +9,7 @@ export function drawFlower(a: FlowerAttributes, rng: Rng): string {
   const scene: Scene = { a, rng, defs: [], gradients: 0 };
   const nodding = a.species === 'bellflower';
   const head: Point = nodding
-    ? { x: 32 + between(rng, -3, 3), y: between(rng, 12, 14) }
+    ? { x: 32 + between(rng, -3, 3), y: between(rng, 9.5, 11.5) }
     : { x: 32 + between(rng, -4.5, 4.5), y: a.species === 'tulip' ? between(rng, 20, 23) : between(rng, 20, 22) };
   const base: Point = { x: 32 + between(rng, -2.5, 2.5), y: a.setting === 'in a vase' ? 50 : 58 };
   const petals = petalPaint(a.petalColour, rng);
@@ -54,9 +54,18 @@ function n(x: number): string {
   return String(Math.round(x * 100) / 100);
 }
 
+/** As `#rrggbb`. */
 function css([h, s, l]: Hsl): string {
-  const clamp = (x: number) => Math.round(Math.min(100, Math.max(0, x)) * 10) / 10;
-  return `hsl(${Math.round((h + 720) % 360)},${clamp(s)}%,${clamp(l)}%)`;
+  const light = Math.min(100, Math.max(0, l)) / 100;
+  const reach = (Math.min(100, Math.max(0, s)) / 100) * Math.min(light, 1 - light);
+  const channel = (k: number): string => {
+    const at = (((k + h / 30) % 12) + 12) % 12;
+    const x = light - reach * Math.max(-1, Math.min(at - 3, 9 - at, 1));
+    return Math.round(x * 255)
+      .toString(16)
+      .padStart(2, '0');
+  };
+  return `#${channel(0)}${channel(8)}${channel(4)}`;
 }
 
 function lighter([h, s, l]: Hsl, by: number): Hsl {
@@ -122,6 +131,8 @@ interface PetalPaint {
   readonly inner: Hsl;
   /** Near the tips. */
   readonly outer: Hsl;
+  readonly light: Hsl;
+  readonly deep: Hsl;
   /** Outline and veins. */
   readonly line: Hsl;
   readonly veined: boolean;
@@ -131,7 +142,7 @@ function petalPaint(colour: AttributeValue<'petalColour'>, rng: Rng): PetalPaint
   const body = jitter(PETAL_HSL[colour], rng, colour === 'white' ? 30 : 4, 4, colour === 'white' ? 1 : 3);
   const [h, s, l] = body;
   // Light from the middle or toward the tips: the shade changes, the colour's name does not.
-  const swing = between(rng, -9, 9);
+  const swing = (rng.uniform() < 0.5 ? -1 : 1) * between(rng, 4, 12);
   const white = colour === 'white';
   const deep: Hsl = white ? [h, 18, 86] : [h, s, l - Math.abs(swing)];
   const light: Hsl = white ? [h, 25, 99] : [h, s, l + Math.abs(swing) * 0.6];
@@ -139,6 +150,8 @@ function petalPaint(colour: AttributeValue<'petalColour'>, rng: Rng): PetalPaint
     body,
     inner: swing < 0 ? deep : light,
     outer: swing < 0 ? light : deep,
+    light,
+    deep,
     line: white ? [h, 12, 62] : [h - (colour === 'yellow' ? 14 : 4), s * 0.85, l - (colour === 'pink' ? 26 : 22)],
     veined: rng.uniform() < 0.5,
   };
@@ -209,7 +222,9 @@ function vaseShadow(base: Point): string {
 
 function vase(scene: Scene, x: number): string {
   const { rng } = scene;
-  const colour = jitter(rng.pick(VASE_HSL), rng, 8, 6, 4);
+  const picked = jitter(rng.pick(VASE_HSL), rng, 8, 6, 4);
+  // A dark vase would be lost at night.
+  const colour = scene.a.background === 'navy' ? lighter(picked, Math.max(0, 54 - picked[2])) : picked;
   const neck = between(rng, 4.2, 6);
   const belly = between(rng, 8.5, 11);
   const foot = between(rng, 4.5, 7);
@@ -285,11 +300,11 @@ function uprightStem({ rng }: Scene, head: Point, base: Point): Stem {
 function noddingStem({ rng }: Scene, head: Point, base: Point): Stem {
   const side = rng.uniform() < 0.5 ? -1 : 1;
   const foot = { x: base.x + side * 0.5, y: base.y };
-  const shoulder = { x: 32 - side * between(rng, 11, 13), y: between(rng, 13, 16) };
+  const shoulder = { x: 32 - side * between(rng, 11, 13), y: between(rng, 12, 15) };
   const hang = { x: head.x + side * 2.5, y: head.y + 2 };
   const p1 = { x: foot.x - side * 2, y: foot.y - 14 };
   const p2 = { x: shoulder.x, y: shoulder.y + 14 };
-  const crest = between(rng, 4, 6);
+  const crest = between(rng, 2.5, 4);
   return {
     path:
       cubicPath(foot, p1, p2, shoulder) +
@@ -318,7 +333,8 @@ function leaves(scene: Scene, stem: Stem, green: Hsl): string {
     .map((side) => {
       const from = stem.at(inVase ? between(rng, 0.12, 0.24) : between(rng, 0.22, 0.38));
       const length = between(rng, 16, 19);
-      const angle = between(rng, 0.3, 0.62); // above the horizontal
+      // Above the horizontal; lower where a bell hangs in the way.
+      const angle = a.species === 'bellflower' ? between(rng, 0.2, 0.42) : between(rng, 0.3, 0.62);
       const tip = { x: from.x + side * length * Math.cos(angle), y: from.y - length * Math.sin(angle) };
       const along = { x: (tip.x - from.x) / length, y: (tip.y - from.y) / length };
       const normal = { x: -along.y * side, y: along.x * side };
@@ -349,6 +365,7 @@ interface FacingShape {
   /** Radius of the whole head and of its centre. */
   readonly radius: number;
   readonly centre: number;
+  readonly overlap: boolean;
   /** One petal pointing up from the origin. */
   readonly petal: (radius: number, count: number) => string;
 }
@@ -360,26 +377,29 @@ function facingHead(scene: Scene, at: Stem['head'], paint: PetalPaint, shape: Fa
   const { radius, centre } = shape;
   const turn = between(rng, 0, 360 / count);
   const squash = between(rng, 0.88, 1);
-  const fill = radial(scene, { x: 0, y: 0 }, radius, [
-    [0.2, paint.inner],
-    [0.6, paint.body],
-    [1, paint.outer],
-  ]);
+  // Overlapping petals are lit from one side each, so that every edge shows; free ones from the middle out.
+  const fill = shape.overlap
+    ? linear(scene, { x: -radius * 0.55, y: 0 }, { x: radius * 0.55, y: -radius * 0.3 }, [
+        [0, paint.light],
+        [0.5, paint.body],
+        [1, paint.deep],
+      ])
+    : radial(scene, { x: 0, y: 0 }, radius, [
+        [0.25, paint.inner],
+        [0.6, paint.body],
+        [1, paint.outer],
+      ]);
   const petals: string[] = [];
   for (let i = 0; i < count; i++) {
     const angle = turn + (i * 360) / count + between(rng, -2.5, 2.5);
     const size = radius * between(rng, 0.95, 1.03);
-    const vein = paint.veined
-      ? `<path d="M0 ${n(-centre)}V${n(-size * 0.74)}" stroke="${css(paint.line)}" stroke-opacity="0.55" stroke-width="0.7"/>`
-      : '';
-    petals.push(
-      `<g transform="rotate(${n(angle)})"><path d="${shape.petal(size, count)}" fill="${fill}" stroke="${css(paint.line)}" ` +
-        `stroke-width="0.8" stroke-linejoin="round"/>${vein}</g>`,
-    );
+    const vein = paint.veined && !shape.overlap ? `M0 ${n(-centre)}V${n(-size * 0.72)}` : '';
+    petals.push(`<path transform="rotate(${n(angle)})" d="${shape.petal(size, count)}${vein}"/>`);
   }
   return (
     `<g transform="translate(${n(at.x)} ${n(at.y)}) rotate(${n((at.tilt * 180) / Math.PI)}) scale(1 ${n(squash)})">` +
-    `${petals.join('')}${flowerCentre(scene, centre)}</g>`
+    `<g fill="${fill}" stroke="${css(paint.line)}" stroke-width="0.8" stroke-linejoin="round">${petals.join('')}</g>` +
+    `${flowerCentre(scene, centre)}</g>`
   );
 }
 
@@ -394,11 +414,11 @@ function flowerCentre(scene: Scene, radius: number): string {
   const count = 5 + rng.int(4);
   for (let i = 0; i < count; i++) {
     const angle = (i / count) * 2 * Math.PI;
-    dots.push(`<circle cx="${n(Math.cos(angle) * radius * 0.6)}" cy="${n(Math.sin(angle) * radius * 0.6)}" r="0.6"/>`);
+    dots.push(`M${n(Math.cos(angle) * radius * 0.6)} ${n(Math.sin(angle) * radius * 0.6)}h.01`);
   }
   return (
     `<circle r="${n(radius)}" fill="${fill}" stroke="${css(lighter(colour, -22))}" stroke-width="0.9"/>` +
-    `<g fill="${css(lighter(colour, a.centreColour === 'brown' ? 16 : -16))}" opacity="0.7">${dots.join('')}</g>`
+    `<path d="${dots.join('')}" stroke="${css(lighter(colour, a.centreColour === 'brown' ? 14 : -13))}" stroke-width="1.1"/>`
   );
 }
 
@@ -408,6 +428,7 @@ function daisy(scene: Scene, at: Stem['head'], paint: PetalPaint): string {
   return facingHead(scene, at, paint, {
     radius: between(scene.rng, 16, 18.5),
     centre: between(scene.rng, 5, 6.2),
+    overlap: false,
     petal: (r, count) => {
       const w = r * slim * (count === 9 ? 0.2 : 0.23);
       return (
@@ -424,8 +445,9 @@ function poppy(scene: Scene, at: Stem['head'], paint: PetalPaint): string {
   return facingHead(scene, at, paint, {
     radius: between(scene.rng, 15, 17.5),
     centre: between(scene.rng, 4.8, 5.8),
+    overlap: true,
     petal: (r, count) => {
-      const w = r * (count === 4 ? 0.74 : count === 6 ? 0.54 : 0.38);
+      const w = r * (count === 4 ? 0.68 : count === 6 ? 0.5 : 0.36);
       return (
         `M0 0C${n(w * 0.7)} ${n(-r * 0.15)} ${n(w * 1.2)} ${n(-r * 0.5)} ${n(w)} ${n(-r * 0.78)}` +
         `C${n(w * 0.8)} ${n(-r * 1.02)} ${n(w * 0.3)} ${n(-r * 1.06)} 0 ${n(-r * (1 - notch))}` +
@@ -442,7 +464,8 @@ function lily(scene: Scene, at: Stem['head'], paint: PetalPaint): string {
   const slim = between(scene.rng, 0.92, 1.1);
   return facingHead(scene, at, paint, {
     radius: between(scene.rng, 18, 20.5),
-    centre: between(scene.rng, 4, 4.8),
+    centre: between(scene.rng, 4.2, 5),
+    overlap: false,
     petal: (r, count) => {
       const w = r * slim * (count === 9 ? 0.2 : 0.3);
       const tip = r * curl;
@@ -494,7 +517,7 @@ function bellflower(scene: Scene, at: Stem['head'], paint: PetalPaint): string {
   const { rng } = scene;
   const w = between(rng, 6.5, 8);
   const rim = between(rng, 11, 13.5);
-  const h = between(rng, 20, 23);
+  const h = between(rng, 18.5, 21);
   const fill = linear(scene, { x: -rim, y: 0 }, { x: rim, y: 0 }, [
     [0, paint.outer],
     [0.4, paint.inner],
