@@ -1,0 +1,4 @@
+import { first } from './0001-first.ts';
+
+/** In order; `user_version` of a file is how many of them it has. A released migration is never edited. */
+export const migrations: readonly string[] = [first];
