@@ -44,9 +44,12 @@ function squaredCosine(n: number): Float64Array {
 export function alphasCumprodOf(config: SchedulerConfig): Float64Array {
   const betas = betasOf(config);
   const out = new Float64Array(betas.length);
+  // The reference keeps the cosine table in float32 whatever else it runs in. Where ᾱ ≈ 1 that rounding moves 1 − ᾱ by up to
+  // one part in a thousand, and models were trained with it.
+  const round = config.trained_betas === null && config.beta_schedule === 'squaredcos_cap_v2' ? Math.fround : Number;
   let product = 1;
   for (let t = 0; t < betas.length; t++) {
-    product *= 1 - betas[t]!;
+    product = round(product * round(1 - round(betas[t]!)));
     out[t] = product;
   }
   if (!config.rescale_betas_zero_snr) return out;

@@ -1,0 +1,60 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, test } from 'vitest';
+import { z } from 'zod';
+import { createGaussianSchedule, parseSchedulerConfig } from '#pipelines/schedulers/index.ts';
+
+const matrix = z.array(z.array(z.number()));
+const file = z.object({
+  cases: z.array(
+    z.object({
+      scheduler: z.string(),
+      config: z.record(z.string(), z.unknown()),
+      num_inference_steps: z.number(),
+      step_kwargs: z.object({ eta: z.number().optional() }),
+      init_noise_sigma: z.number(),
+      timesteps: z.array(z.number()),
+      prev_samples: matrix,
+      pred_original_samples: z.array(z.array(z.number()).nullable()),
+    }),
+  ),
+});
+
+// Outputs of another implementation: see test/golden/PROVENANCE-schedulers.md.
+const { cases } = file.parse(JSON.parse(readFileSync('test/golden/schedulers.json', 'utf8')));
+const noise = (k: number) => Array.from({ length: 6 }, (_, i) => 1.5 * Math.sin(12.9898 * (6 * k + i) + 78.233));
+const model = (x: readonly number[], t: number) => x.map((v, i) => 0.6 * v + 0.2 * Math.sin(0.01 * t + i));
+
+describe('schedules reproduce the published samplers', () => {
+  expect(cases.length).toBe(21);
+  test.each(
+    cases.map(
+      (c, i) => [`${i} ${c.scheduler} ${JSON.stringify(c.config)} ${JSON.stringify(c.step_kwargs)}`, c] as const,
+    ),
+  )('%s', (_, c) => {
+    const config = parseSchedulerConfig({ _class_name: c.scheduler, ...c.config });
+    const schedule = createGaussianSchedule(config, { steps: c.num_inference_steps, eta: c.step_kwargs.eta ?? 0 });
+    expect(schedule.steps.map((s) => s.timestep)).toEqual(c.timesteps);
+    expect(schedule.initNoiseSigma).toBe(c.init_noise_sigma);
+    let x = noise(0);
+    let draws = 0;
+    const clamp = (v: number) => {
+      const range = schedule.clipSampleRange ?? Number.POSITIVE_INFINITY;
+      return Math.min(range, Math.max(-range, v));
+    };
+    for (const [s, step] of schedule.steps.entries()) {
+      const output = model(x, step.timestep);
+      const z = step.std > 0 ? noise(++draws) : noise(0);
+      const x0 = x.map((v, i) => step.x0Sample * v + step.x0Output * output[i]!);
+      x = x.map(
+        (v, i) =>
+          step.sample * v + step.output * output[i]! + step.x0Weight * (clamp(x0[i]!) - x0[i]!) + step.std * z[i]!,
+      );
+      for (let i = 0; i < 6; i++) {
+        expect(Math.abs(x[i]! - c.prev_samples[s]![i]!)).toBeLessThan(1e-5 * Math.max(1, Math.abs(x[i]!)));
+        const clean = c.pred_original_samples[s]?.[i];
+        if (clean !== undefined)
+          expect(Math.abs(clamp(x0[i]!) - clean)).toBeLessThan(1e-5 * Math.max(1, Math.abs(clean)));
+      }
+    }
+  });
+});
