@@ -396,6 +396,11 @@ function facingHead(scene: Scene, at: Stem['head'], paint: PetalPaint, shape: Fa
     const vein = paint.veined && !shape.overlap ? `M0 ${n(-centre)}V${n(-size * 0.72)}` : '';
     petals.push(`<path transform="rotate(${n(angle)})" d="${shape.petal(size, count)}${vein}"/>`);
   }
+  if (shape.overlap) {
+    // Each petal covers one side of the one before it; the first closes the ring over the last with its free half.
+    scene.defs.push('<clipPath id="half"><rect x="-32" y="-32" width="32" height="34"/></clipPath>');
+    petals.push(petals[0]!.replace('<path ', '<path clip-path="url(#half)" '));
+  }
   return (
     `<g transform="translate(${n(at.x)} ${n(at.y)}) rotate(${n((at.tilt * 180) / Math.PI)}) scale(1 ${n(squash)})">` +
     `<g fill="${fill}" stroke="${css(paint.line)}" stroke-width="0.8" stroke-linejoin="round">${petals.join('')}</g>` +
@@ -441,18 +446,18 @@ function daisy(scene: Scene, at: Stem['head'], paint: PetalPaint): string {
 
 /** Broad, overlapping fans that make a full disc with a scalloped edge. */
 function poppy(scene: Scene, at: Stem['head'], paint: PetalPaint): string {
-  const notch = between(scene.rng, 0, 0.1);
+  const ruffle = between(scene.rng, 1, 1.07);
   return facingHead(scene, at, paint, {
-    radius: between(scene.rng, 15, 17.5),
+    radius: between(scene.rng, 15.5, 18),
     centre: between(scene.rng, 4.8, 5.8),
     overlap: true,
     petal: (r, count) => {
-      const w = r * (count === 4 ? 0.68 : count === 6 ? 0.5 : 0.36);
+      const w = r * (count === 4 ? 0.64 : count === 6 ? 0.46 : 0.34);
       return (
-        `M0 0C${n(w * 0.7)} ${n(-r * 0.15)} ${n(w * 1.2)} ${n(-r * 0.5)} ${n(w)} ${n(-r * 0.78)}` +
-        `C${n(w * 0.8)} ${n(-r * 1.02)} ${n(w * 0.3)} ${n(-r * 1.06)} 0 ${n(-r * (1 - notch))}` +
-        `C${n(-w * 0.3)} ${n(-r * 1.06)} ${n(-w * 0.8)} ${n(-r * 1.02)} ${n(-w)} ${n(-r * 0.78)}` +
-        `C${n(-w * 1.2)} ${n(-r * 0.5)} ${n(-w * 0.7)} ${n(-r * 0.15)} 0 0Z`
+        `M0 0C${n(w * 0.7)} ${n(-r * 0.1)} ${n(w * 1.1)} ${n(-r * 0.38)} ${n(w)} ${n(-r * 0.66)}` +
+        `C${n(w * 0.92)} ${n(-r * 0.94)} ${n(w * 0.45)} ${n(-r * ruffle)} 0 ${n(-r)}` +
+        `C${n(-w * 0.45)} ${n(-r * ruffle)} ${n(-w * 0.92)} ${n(-r * 0.94)} ${n(-w)} ${n(-r * 0.66)}` +
+        `C${n(-w * 1.1)} ${n(-r * 0.38)} ${n(-w * 0.7)} ${n(-r * 0.1)} 0 0Z`
       );
     },
   });
