@@ -10,7 +10,7 @@ export const VOCABULARY: readonly string[] = [
 ];
 
 /** No caption has more words (commas included) than this. */
-export const MAX_CAPTION_WORDS = 28;
+export const MAX_CAPTION_WORDS = 24;
 
 /** The words of a text as the model sees them: lower case, commas kept, other punctuation dropped. */
 export function captionWords(text: string): string[] {
@@ -109,9 +109,9 @@ const READINGS: readonly (readonly [AttributeName, readonly (readonly [RegExp, s
   [
     'petalCount',
     [
-      [/\b(four|4)\b/, 'four'],
-      [/\b(six|6)\b/, 'six'],
-      [/\b(nine|9)\b/, 'nine'],
+      [/\b(four|4)\b(?! (green )?leaves)/, 'four'],
+      [/\b(six|6)\b(?! (green )?leaves)/, 'six'],
+      [/\b(nine|9)\b(?! (green )?leaves)/, 'nine'],
     ],
   ],
   [

@@ -113,6 +113,7 @@ describe('reading a prompt', () => {
     expect(parseCaption('')).toEqual({});
     expect(parseCaption('a photograph of a cat, 4k, masterpiece')).toEqual({});
     expect(parseCaption('a flower')).toEqual({});
+    expect(parseCaption('a tulip with four leaves')).toEqual({ species: 'tulip' });
   });
 
   test('of two values the earlier one counts', () => {
