@@ -1,8 +1,8 @@
-import { existsSync, readFileSync, statfsSync } from 'node:fs';
-import { createRequire } from 'node:module';
+import { existsSync, statfsSync } from 'node:fs';
 import { availableParallelism, cpus, freemem, totalmem } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname } from 'node:path';
 import type { Io } from './command.ts';
+import { electronBinary } from './electron-binary.ts';
 import { formatBytes } from './model-report.ts';
 
 /** One finding. `bad`: something that should work here does not. `note`: works, but worth knowing. */
@@ -119,27 +119,6 @@ async function checkProviders(): Promise<Check[]> {
     });
   }
   return checks;
-}
-
-/** Path of the Electron binary, or undefined. Reads files only: requiring the package would start a download. */
-export function electronBinary(): string | undefined {
-  const require = createRequire(import.meta.url);
-  let folder: string;
-  try {
-    folder = dirname(require.resolve('electron/package.json'));
-  } catch {
-    return undefined;
-  }
-  const override = process.env.ELECTRON_OVERRIDE_DIST_PATH;
-  const name = join(folder, 'path.txt');
-  if (!existsSync(name) && override === undefined) return undefined;
-  const file = existsSync(name)
-    ? readFileSync(name, 'utf8').trim()
-    : process.platform === 'win32'
-      ? 'electron.exe'
-      : 'electron';
-  const path = join(override ?? join(folder, 'dist'), file);
-  return existsSync(path) ? path : undefined;
 }
 
 function checkElectron(): Check {

@@ -1,0 +1,144 @@
+import { join } from 'node:path';
+import { MessageChannelMain, type MessagePortMain, type UtilityProcess, utilityProcess } from 'electron';
+import type { FromEngine, ToEngine } from './protocol.ts';
+
+export interface EngineStatus {
+  readonly running: number;
+  readonly fraction: number | null;
+}
+
+export interface EngineHostOptions {
+  /** Folder of the bundled entries. */
+  readonly outFolder: string;
+  /** Arguments of the engine process. */
+  readonly args: readonly string[];
+  /** The engine is up (again): windows get a new port. */
+  readonly onReady: () => void;
+  readonly onStatus: (status: EngineStatus) => void;
+  /** The engine stays down: it said why, or it ended too often. */
+  readonly onGivenUp: (message: string) => void;
+}
+
+export interface EngineHost {
+  readonly status: EngineStatus;
+  start(): void;
+  /** A fresh port to the engine, for one window. */
+  connect(): MessagePortMain;
+  /** Asks the engine to stop safely; resolves when it is gone. After `timeoutMs` it and its compute processes are killed. */
+  stop(timeoutMs: number): Promise<void>;
+}
+
+const IDLE: EngineStatus = { running: 0, fraction: null };
+const RESTARTS = { count: 3, withinMs: 60_000, delaysMs: [250, 1000, 4000] } as const;
+
+/** Variables a utility process may see: what the system needs to find its folders and libraries, nothing else. */
+const ENVIRONMENT =
+  /^(PATH|HOME|USER|LANG|LC_.*|TZ|TMPDIR|TEMP|TMP|SystemRoot|windir|APPDATA|LOCALAPPDATA|USERPROFILE|PROGRAMDATA|XDG_.*|LD_LIBRARY_PATH|CUDA_.*|VK_.*|DISPLAY|WAYLAND_DISPLAY)$/i;
+
+export function minimalEnvironment(env: NodeJS.ProcessEnv): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(env).filter(
+      (entry): entry is [string, string] => ENVIRONMENT.test(entry[0]) && entry[1] !== undefined,
+    ),
+  );
+}
+
+/** glibc: keep big temporaries between steps instead of paying page faults for them. Other C libraries ignore both. */
+const COMPUTE_ENVIRONMENT = { MALLOC_MMAP_THRESHOLD_: String(2 ** 30), MALLOC_TRIM_THRESHOLD_: String(2 ** 32) };
+
+/** Runs the engine as a utility process, forks compute processes for it, and starts it again when it crashes. */
+export function createEngineHost(options: EngineHostOptions): EngineHost {
+  let engine: UtilityProcess | undefined;
+  let status = IDLE;
+  let stopping = false;
+  let failure: string | undefined;
+  let crashes: number[] = [];
+  const compute = new Map<number, UtilityProcess>();
+
+  const fork = (entry: string, args: readonly string[], serviceName: string, env: Record<string, string>) =>
+    utilityProcess.fork(join(options.outFolder, entry), [...args], { serviceName, env, stdio: 'inherit' });
+
+  const setStatus = (next: EngineStatus) => {
+    status = next;
+    options.onStatus(next);
+  };
+
+  const start = () => {
+    failure = undefined;
+    const child = fork('engine.mjs', options.args, 'Northlight engine', minimalEnvironment(process.env));
+    engine = child;
+    child.on('message', (message: FromEngine) => receive(child, message));
+    child.on('exit', (code) => ended(code));
+  };
+
+  const ended = (code: number) => {
+    engine = undefined;
+    for (const child of compute.values()) child.kill();
+    compute.clear();
+    setStatus(IDLE);
+    if (stopping) return;
+    const now = Date.now();
+    crashes = [...crashes.filter((time) => now - time < RESTARTS.withinMs), now];
+    if (failure !== undefined || crashes.length > RESTARTS.count) {
+      options.onGivenUp(failure ?? `The engine ended ${crashes.length} times within a minute (exit code ${code}).`);
+      return;
+    }
+    setTimeout(() => !stopping && start(), RESTARTS.delaysMs[crashes.length - 1]);
+  };
+
+  const receive = (from: UtilityProcess, message: FromEngine) => {
+    if (from !== engine) return;
+    if (message.t === 'ready') options.onReady();
+    else if (message.t === 'status') setStatus({ running: message.running, fraction: message.fraction });
+    else if (message.t === 'failed') failure = `${message.message} ${message.hint}`.trim();
+    else if (message.t === 'kill') compute.get(message.id)?.kill();
+    else spawn(from, message.id);
+  };
+
+  const spawn = (asker: UtilityProcess, id: number) => {
+    const child = fork('compute.mjs', [], 'Northlight compute', {
+      ...minimalEnvironment(process.env),
+      ...COMPUTE_ENVIRONMENT,
+    });
+    compute.set(id, child);
+    const tell = (message: ToEngine, ports: MessagePortMain[] = []) => {
+      if (asker === engine) asker.postMessage(message, ports);
+    };
+    const { port1, port2 } = new MessageChannelMain();
+    child.postMessage({ t: 'port' }, [port2]);
+    tell({ t: 'compute', id }, [port1]);
+    child.on('spawn', () => tell({ t: 'compute-pid', id, pid: child.pid }));
+    child.on('exit', (code) => {
+      compute.delete(id);
+      tell({ t: 'compute-exit', id, detail: `exit code ${code}` });
+    });
+  };
+
+  return {
+    get status() {
+      return status;
+    },
+    start,
+    connect() {
+      const { port1, port2 } = new MessageChannelMain();
+      engine?.postMessage({ t: 'window' } satisfies ToEngine, [port1]);
+      return port2;
+    },
+    stop(timeoutMs) {
+      stopping = true;
+      const child = engine;
+      if (child === undefined) return Promise.resolve();
+      return new Promise((resolve) => {
+        const timer = setTimeout(() => {
+          for (const running of compute.values()) running.kill();
+          child.kill();
+        }, timeoutMs);
+        child.on('exit', () => {
+          clearTimeout(timer);
+          resolve();
+        });
+        child.postMessage({ t: 'shutdown' } satisfies ToEngine);
+      });
+    },
+  };
+}
