@@ -1,0 +1,80 @@
+import { NorthlightError } from '#models/errors.ts';
+import type { Model } from '#models/onnx/ir.ts';
+import { createBuilder } from '#models/ops/index.ts';
+import { isFloat } from '#models/tensor/tensor.ts';
+import { addGradients } from './grad.ts';
+import { importGraph, trainableInitializers } from './import-graph.ts';
+
+export interface GradientModel {
+  /** The model with one extra input `cotangent/<output>` per differentiated output and one output `grad/<name>` per name. */
+  readonly model: Model;
+  readonly wrt: readonly string[];
+  /** Names in `wrt` that no path connects to an output: their gradient is zero and has no graph output. */
+  readonly noPath: readonly string[];
+}
+
+/**
+ * The vector–Jacobian product of any ONNX model, as an ONNX model.
+ * @param options.inputDims size of every graph input.
+ * @param options.wrt initialisers or float graph inputs; `'all'`: every floating-point initialiser of rank ≥ 1 with a path
+ *   to an output, and every float graph input.
+ * @param options.outputs differentiated outputs; default: every float output.
+ */
+export function gradientModel(
+  model: Model,
+  options: {
+    inputDims: Readonly<Record<string, readonly number[]>>;
+    wrt: readonly string[] | 'all';
+    outputs?: readonly string[];
+  },
+): GradientModel {
+  const op = createBuilder();
+  const all = options.wrt === 'all';
+  const candidates: readonly string[] =
+    options.wrt === 'all'
+      ? [
+          ...trainableInitializers(model),
+          ...model.graph.inputs
+            .filter((i) => isFloat(i.dtype) && !model.graph.initializers.has(i.name))
+            .map((i) => i.name),
+        ]
+      : options.wrt;
+  const wanted = new Set(candidates);
+  const imported = importGraph(op, model, {
+    inputs: options.inputDims,
+    role: (name) => (wanted.has(name) ? 'opaque' : 'frozen'),
+  });
+  const values = candidates.map((name) => {
+    const v = imported.weights.get(name) ?? imported.inputs.get(name);
+    if (!v)
+      throw new NorthlightError(
+        'grad/no-such-name',
+        `The model has no initialiser or input named "${name}".`,
+        'List them with: northlight graph inspect FILE.onnx',
+      );
+    return v;
+  });
+  const outputs = [...imported.outputs].filter(([name, v]) =>
+    options.outputs ? options.outputs.includes(name) : isFloat(v.dtype),
+  );
+  for (const name of options.outputs ?? []) {
+    if (!imported.outputs.has(name))
+      throw new NorthlightError('grad/no-such-name', `The model has no output named "${name}".`);
+  }
+  const seeds = outputs.map(([name, value]) => ({
+    value,
+    cotangent: op.input(`cotangent/${name}`, value.dtype, value.dims),
+  }));
+  const grads = addGradients(op, seeds, values);
+  const noPath: string[] = [];
+  for (const [name, v] of imported.outputs) op.output(v, name);
+  for (const v of values) {
+    const g = grads.get(v.name);
+    if (g) op.output(g, `grad/${v.name}`);
+    else noPath.push(v.name);
+  }
+  const wrt = all ? candidates.filter((n) => !noPath.includes(n) || imported.inputs.has(n)) : candidates;
+  const result = op.toModel(`${model.graph.name}/gradient`);
+  if (model.folder !== undefined) result.folder = model.folder;
+  return { model: result, wrt, noPath: noPath.filter((n) => wrt.includes(n)) };
+}

@@ -1,0 +1,205 @@
+import { NorthlightError } from '#models/errors.ts';
+import type { GraphBuilder, Value } from '#models/onnx/builder.ts';
+import { numel } from '#models/tensor/tensor.ts';
+import { defineOp, type InferContext, type NodeAttributes } from './define.ts';
+
+interface Geometry {
+  kernel: readonly number[];
+  strides: readonly number[];
+  dilations: readonly number[];
+  /** Before and after, per spatial axis. */
+  padBegin: readonly number[];
+  padEnd: readonly number[];
+  group: number;
+}
+
+/** Reads strides, dilations, group and padding (`auto_pad` resolved) of a convolution or pooling over `spatial` sizes. */
+export function geometry(attrs: NodeAttributes, kernel: readonly number[], spatial: readonly number[]): Geometry {
+  const r = kernel.length;
+  const strides = attrs.ints('strides', new Array<number>(r).fill(1));
+  const dilations = attrs.ints('dilations', new Array<number>(r).fill(1));
+  const auto = attrs.str('auto_pad', 'NOTSET');
+  let pads = attrs.ints('pads', new Array<number>(2 * r).fill(0));
+  if (auto === 'VALID') pads = new Array<number>(2 * r).fill(0);
+  if (auto.startsWith('SAME')) {
+    const total = spatial.map((n, i) =>
+      Math.max(0, (Math.ceil(n / strides[i]!) - 1) * strides[i]! + dilations[i]! * (kernel[i]! - 1) + 1 - n),
+    );
+    const begin = total.map((t) => (auto === 'SAME_UPPER' ? Math.floor(t / 2) : Math.ceil(t / 2)));
+    pads = [...begin, ...total.map((t, i) => t - begin[i]!)];
+  }
+  return {
+    kernel,
+    strides,
+    dilations,
+    padBegin: pads.slice(0, r),
+    padEnd: pads.slice(r),
+    group: attrs.int('group', 1),
+  };
+}
+
+export const outputSize = (n: number, i: number, g: Geometry, ceil = false): number =>
+  (ceil ? Math.ceil : Math.floor)(
+    (n + g.padBegin[i]! + g.padEnd[i]! - g.dilations[i]! * (g.kernel[i]! - 1) - 1) / g.strides[i]!,
+  ) + 1;
+
+const convGeometry = (c: InferContext): Geometry => geometry(c.attrs, c.x(1).dims.slice(2), c.x(0).dims.slice(2));
+
+/** Attributes that say a geometry in full. */
+const asAttributes = (g: Geometry) => ({
+  kernel_shape: g.kernel,
+  strides: g.strides,
+  dilations: g.dilations,
+  pads: [...g.padBegin, ...g.padEnd],
+  group: g.group,
+});
+
+/**
+ * Adjoint of a convolution with respect to its input: ConvTranspose with the output padding that restores the size; for a
+ * small ungrouped kernel at stride 1 a plain convolution with the flipped, transposed kernel, which runs about twice as fast.
+ * @param dy `[N, M, …]`, @param w `[M, C/group, …kernel]`, @param size spatial sizes of the input.
+ */
+export function convInputGrad(op: GraphBuilder, dy: Value, w: Value, size: readonly number[], g: Geometry): Value {
+  const flat = g.strides.every((s) => s === 1) && g.group === 1 && numel(w.dims) <= 2 ** 20;
+  if (flat) {
+    const axes = g.kernel.map((_, i) => i + 2).filter((i) => w.dims[i]! > 1);
+    let k = op.transpose(w, [1, 0, ...g.kernel.map((_, i) => i + 2)]);
+    if (axes.length > 0) {
+      k = op.apply('Slice', [
+        k,
+        op.i64(axes.map(() => -1)),
+        op.i64(axes.map(() => -(2 ** 31))),
+        op.i64(axes),
+        op.i64(axes.map(() => -1)),
+      ]);
+    }
+    const pads = [g.padBegin, g.padEnd].flatMap((p) => p.map((v, i) => g.dilations[i]! * (g.kernel[i]! - 1) - v));
+    if (pads.every((p) => p >= 0)) return op.conv(dy, k, null, { pads, dilations: g.dilations });
+  }
+  const outputPadding = size.map((n, i) => {
+    const natural =
+      (dy.dims[2 + i]! - 1) * g.strides[i]! - g.padBegin[i]! - g.padEnd[i]! + g.dilations[i]! * (g.kernel[i]! - 1) + 1;
+    return n - natural;
+  });
+  return op.apply('ConvTranspose', [dy, w], { ...asAttributes(g), output_padding: outputPadding });
+}
+
+/**
+ * Adjoint of a convolution with respect to its kernel: im2col, then one matrix product over all positions of all samples.
+ * @param x `[N, C, …]`, @param dy `[N, M, …]`; returns `[M, C/group, …kernel]`.
+ */
+export function convWeightGrad(op: GraphBuilder, x: Value, dy: Value, g: Geometry): Value {
+  const [n, c] = [x.dims[0]!, x.dims[1]!];
+  const m = dy.dims[1]!;
+  const out = dy.dims.slice(2);
+  const positions = n * numel(out);
+  const spatialAxes = g.kernel.map((_, i) => i + 2);
+  const swap = (v: Value) => op.transpose(v, [1, 0, ...spatialAxes]);
+  // [C, N, padded spatial]
+  const xt = op.pad(swap(x), [0, 0, ...g.padBegin, 0, 0, ...g.padEnd]);
+  const offsets = cartesian(g.kernel);
+  const columns = offsets.map((offset) => {
+    const starts = offset.map((o, i) => o * g.dilations[i]!);
+    const ends = starts.map((s, i) => s + (out[i]! - 1) * g.strides[i]! + 1);
+    const whole = starts.every((s, i) => s === 0 && ends[i] === xt.dims[2 + i]) && g.strides.every((s) => s === 1);
+    return whole ? xt : op.apply('Slice', [xt, op.i64(starts), op.i64(ends), op.i64(spatialAxes), op.i64(g.strides)]);
+  });
+  const dyt = swap(dy);
+  if (g.group === 1) {
+    // [k²·C, positions] and [M, positions]
+    const cols = op.concat(
+      columns.map((v) => op.reshape(v, [c, positions])),
+      0,
+    );
+    const dw = op.gemm(op.reshape(dyt, [m, positions]), cols, null, { transB: true });
+    if (offsets.length === 1) return op.reshape(dw, [m, c, ...g.kernel]);
+    const folded = op.reshape(dw, [m, offsets.length, c]);
+    return op.reshape(op.transpose(folded, [0, 2, 1]), [m, c, ...g.kernel]);
+  }
+  const cg = c / g.group;
+  const cols = op.concat(
+    columns.map((v) => op.reshape(v, [g.group, 1, cg, positions])),
+    1,
+  );
+  const dyg = op.reshape(dyt, [g.group, m / g.group, positions]);
+  const dw = op.matmul(dyg, op.transposeLast(op.reshape(cols, [g.group, offsets.length * cg, positions])));
+  const folded = op.reshape(dw, [g.group, m / g.group, offsets.length, cg]);
+  return op.reshape(op.transpose(folded, [0, 1, 3, 2]), [m, cg, ...g.kernel]);
+}
+
+function cartesian(sizes: readonly number[]): number[][] {
+  return sizes.reduce<number[][]>(
+    (rows, n) => rows.flatMap((r) => Array.from({ length: n }, (_, i) => [...r, i])),
+    [[]],
+  );
+}
+
+const sumToChannels = (op: GraphBuilder, dy: Value): Value =>
+  op.reduceSum(dy, [0, ...dy.dims.slice(2).map((_, i) => i + 2)], false);
+
+/** ONNX `Conv`, 1D to 3D, groups, strides, dilations. x `[N, C, …]`, w `[M, C/group, …]`, b `[M]`. */
+export const conv = defineOp({
+  opType: 'Conv',
+  sinceVersion: 11,
+  infer: (c) => {
+    const g = convGeometry(c);
+    const [n, channels, ...spatial] = c.x(0).dims;
+    if (channels !== c.x(1).dims[1]! * g.group) {
+      throw new NorthlightError(
+        'onnx/shape',
+        `Conv "${c.node.name}": ${channels} input channels, but the kernel is [${c.x(1).dims.join(', ')}] with ${g.group} group(s).`,
+      );
+    }
+    return [{ dtype: c.x(0).dtype, dims: [n!, c.x(1).dims[0]!, ...spatial.map((s, i) => outputSize(s, i, g))] }];
+  },
+  grad: (c) => {
+    const { op, x, dy, inputs, needs } = c;
+    const g = convGeometry(c);
+    return [
+      needs(0) ? convInputGrad(op, dy, x(1), x(0).dims.slice(2), g) : null,
+      needs(1) ? convWeightGrad(op, x(0), dy, g) : null,
+      ...(inputs[2] ? [needs(2) ? sumToChannels(op, dy) : null] : []),
+    ];
+  },
+});
+
+function transposeGeometry(c: InferContext): { g: Geometry; out: number[] } {
+  const kernel = c.x(1).dims.slice(2);
+  const spatial = c.x(0).dims.slice(2);
+  if (c.attrs.str('auto_pad', 'NOTSET') !== 'NOTSET' || c.attrs.has('output_shape')) {
+    throw new NorthlightError(
+      'onnx/unsupported',
+      `ConvTranspose "${c.node.name}" uses auto_pad or output_shape, which is not supported yet.`,
+      'Export the model with explicit padding.',
+    );
+  }
+  const g = geometry(c.attrs, kernel, spatial);
+  const extra = c.attrs.ints(
+    'output_padding',
+    kernel.map(() => 0),
+  );
+  const out = spatial.map(
+    (n, i) =>
+      (n - 1) * g.strides[i]! - g.padBegin[i]! - g.padEnd[i]! + g.dilations[i]! * (kernel[i]! - 1) + 1 + extra[i]!,
+  );
+  return { g, out };
+}
+
+/** ONNX `ConvTranspose`. x `[N, C, …]`, w `[C, M/group, …]`. The adjoint of a convolution, so its gradients are convolutions. */
+export const convTranspose = defineOp({
+  opType: 'ConvTranspose',
+  sinceVersion: 11,
+  infer: (c) => {
+    const { g, out } = transposeGeometry(c);
+    return [{ dtype: c.x(0).dtype, dims: [c.x(0).dims[0]!, c.x(1).dims[1]! * g.group, ...out] }];
+  },
+  grad: (c) => {
+    const { op, x, dy, inputs, needs } = c;
+    const { g } = transposeGeometry(c);
+    return [
+      needs(0) ? op.apply('Conv', [dy, x(1)], asAttributes(g)) : null,
+      needs(1) ? convWeightGrad(op, dy, x(0), g) : null,
+      ...(inputs[2] ? [needs(2) ? sumToChannels(op, dy) : null] : []),
+    ];
+  },
+});

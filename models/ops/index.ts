@@ -1,0 +1,75 @@
+import { NorthlightError } from '#models/errors.ts';
+import { GraphBuilder, type InferNode } from '#models/onnx/builder.ts';
+import { conv, convTranspose } from './conv.ts';
+import { type InferContext, NodeAttributes, type OpDefinition } from './define.ts';
+import { elementwise } from './elementwise.ts';
+import { einsum, gemm, matmul } from './matmul.ts';
+import { batchNormalization, groupNormalization, instanceNormalization, layerNormalization } from './normalization.ts';
+import { averagePool, globalAveragePool, globalMaxPool, maxPool, scatterElements } from './pool.ts';
+import { reductions } from './reduce.ts';
+import { resize } from './resize.ts';
+import { shapeOps } from './shape.ts';
+import { logSoftmax, softmax } from './softmax.ts';
+
+/** Every operator we know, by domain and type. */
+export const operators: ReadonlyMap<string, OpDefinition> = new Map(
+  [
+    ...elementwise,
+    ...shapeOps,
+    ...reductions,
+    matmul,
+    gemm,
+    einsum,
+    conv,
+    convTranspose,
+    layerNormalization,
+    instanceNormalization,
+    groupNormalization,
+    batchNormalization,
+    softmax,
+    logSoftmax,
+    maxPool,
+    averagePool,
+    globalAveragePool,
+    globalMaxPool,
+    scatterElements,
+    resize,
+  ].map((d) => [operatorKey(d.domain ?? '', d.opType), d]),
+);
+
+export function operatorKey(domain: string, opType: string): string {
+  return domain === '' || domain === 'ai.onnx' ? opType : `${domain}::${opType}`;
+}
+
+/** @throws {NorthlightError} `onnx/unknown-operator` for an operator with no definition. */
+export function operatorOf(node: { domain: string; opType: string; name: string }): OpDefinition {
+  const definition = operators.get(operatorKey(node.domain, node.opType));
+  if (!definition) {
+    throw new NorthlightError(
+      'onnx/unknown-operator',
+      `Operator ${operatorKey(node.domain, node.opType)} at node "${node.name}" is not known.`,
+      'The model can still be run; to fine-tune it, add the operator in models/ops/.',
+    );
+  }
+  return definition;
+}
+
+export const inferNode: InferNode = (node, inputs, constant) => {
+  const context: InferContext = {
+    node,
+    attrs: new NodeAttributes(node),
+    inputs,
+    x: (i) => {
+      const v = inputs[i];
+      if (!v) throw new NorthlightError('onnx/missing-input', `${node.opType} "${node.name}" lacks its input ${i}.`);
+      return v;
+    },
+    constant: (i) => (node.inputs[i] ? constant(node.inputs[i]) : undefined),
+  };
+  return operatorOf(node).infer(context);
+};
+
+/** A builder that knows every operator's shape rule. */
+export function createBuilder(): GraphBuilder {
+  return new GraphBuilder(inferNode);
+}

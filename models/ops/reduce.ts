@@ -1,0 +1,72 @@
+import type { GraphBuilder, Value } from '#models/onnx/builder.ts';
+import { fromNumbers, numel, toNumbers } from '#models/tensor/tensor.ts';
+import { defineOp, type GradContext, type InferContext, normalizeAxis, type OpDefinition } from './define.ts';
+import { knownInts } from './shape.ts';
+
+function axesOf(c: InferContext): number[] {
+  const rank = c.x(0).dims.length;
+  const given = c.inputs[1] ? knownInts(c, 1) : [];
+  if (given.length > 0) return given.map((a) => normalizeAxis(a, rank));
+  return c.attrs.int('noop_with_empty_axes', 0) === 1 ? [] : [...Array(rank).keys()];
+}
+
+const keptDims = (c: InferContext) => {
+  const axes = new Set(axesOf(c));
+  return c.x(0).dims.map((d, i) => (axes.has(i) ? 1 : d));
+};
+
+/** A reduction; `grad` gets dy and y with the reduced axes kept at size 1, and how many elements each sum covers. */
+const reduction = (
+  opType: string,
+  grad: ((c: GradContext, dy: Value, y: Value, count: number) => Value) | undefined,
+  fold?: (values: number[]) => number,
+): OpDefinition =>
+  defineOp({
+    opType,
+    sinceVersion: 18,
+    infer: (c) => {
+      const axes = new Set(axesOf(c));
+      const keep = c.attrs.int('keepdims', 1) === 1;
+      return [{ dtype: c.x(0).dtype, dims: keep ? keptDims(c) : c.x(0).dims.filter((_, i) => !axes.has(i)) }];
+    },
+    ...(grad
+      ? {
+          grad: (c: GradContext) => {
+            const kept = keptDims(c);
+            const count = numel(c.x(0).dims) / numel(kept);
+            return [
+              grad(c, c.op.reshape(c.dy, kept), c.op.reshape(c.y, kept), count),
+              ...c.inputs.slice(1).map(() => null),
+            ];
+          },
+        }
+      : {}),
+    ...(fold ? { fold: ([t]) => [fromNumbers(t!.dtype, [], [fold(toNumbers(t!))])] } : {}),
+  });
+
+const spread = (op: GraphBuilder, v: Value, like: Value) => op.expand(v, like.dims);
+
+/** Equal share among ties. */
+const extremum = (c: GradContext, dy: Value, y: Value) => {
+  const { op, x } = c;
+  const mask = op.cast(op.apply('Equal', [x(0), y]), dy.dtype);
+  const axes = axesOf(c);
+  return op.mul(mask, op.div(dy, op.reduceSum(mask, axes)));
+};
+
+export const reductions: readonly OpDefinition[] = [
+  reduction(
+    'ReduceSum',
+    (c, dy) => spread(c.op, dy, c.x(0)),
+    (v) => v.reduce((a, b) => a + b, 0),
+  ),
+  reduction('ReduceMean', (c, dy, _y, count) => spread(c.op, c.op.mulScalar(dy, 1 / count), c.x(0))),
+  reduction('ReduceSumSquare', (c, dy) => c.op.mul(c.op.mulScalar(c.x(0), 2), dy)),
+  reduction('ReduceL2', (c, dy, y) => c.op.mul(c.x(0), c.op.div(dy, y))),
+  reduction('ReduceL1', (c, dy) => c.op.mul(c.op.apply('Sign', [c.x(0)]), dy)),
+  reduction('ReduceLogSumExp', (c, dy, y) => c.op.mul(c.op.exp(c.op.sub(c.x(0), y)), dy)),
+  reduction('ReduceLogSum', (c, dy, y) => spread(c.op, c.op.div(dy, c.op.exp(y)), c.x(0))),
+  reduction('ReduceMax', extremum, (v) => Math.max(...v)),
+  reduction('ReduceMin', extremum, (v) => Math.min(...v)),
+  reduction('ReduceProd', undefined, (v) => v.reduce((a, b) => a * b, 1)),
+];
