@@ -1,4 +1,5 @@
 import { dirname } from 'node:path';
+import { concatBytes, plainBytes } from '#models/bytes.ts';
 import { NorthlightError } from '#models/errors.ts';
 import { readAt, withFile } from '#models/files.ts';
 import { checkModel, topologicalSort } from '#models/onnx/check.ts';
@@ -71,7 +72,7 @@ export function parseModel(bytes: Uint8Array, where: string, folder?: string): M
   const context: Context = { where, folder, nodeCount: 0 };
   const seen = { irVersion: false, graph: false };
   try {
-    const model = parseModelProto(new ProtoReader(bytes), context, seen);
+    const model = parseModelProto(new ProtoReader(plainBytes(bytes)), context, seen);
     sortGraphs(model.graph);
     checkModel(model);
     return model;
@@ -431,7 +432,7 @@ function parseTensor(r: ProtoReader): [name: string, init: Initializer] {
   const n = elementCount(name, dims);
   if (isExternalData) return [name, parseExternal(name, dtype, dims, n, external)];
   if (raw !== undefined || dtype === 'float32' || dtype === 'float64') {
-    const bytes = raw ?? (fixed.length === 1 ? fixed[0]! : Buffer.concat(fixed));
+    const bytes = raw ?? (fixed.length === 1 ? fixed[0]! : concatBytes(fixed));
     if (dtype === 'string' || bytes.length !== n * BYTES_PER_ELEMENT[dtype])
       throw wrongSize(name, dtype, dims, `${bytes.length} bytes`);
     return [name, fromBytes(dtype, dims, bytes)];

@@ -1,5 +1,6 @@
 import { realpathSync } from 'node:fs';
 import { basename, dirname, join, normalize, resolve } from 'node:path';
+import { concatBytes } from '#models/bytes.ts';
 import { NorthlightError } from '#models/errors.ts';
 import { type StagedFile, stageFile, type Write } from '#models/files.ts';
 import { ATTRIBUTE_TYPE, DATA_TYPE } from '#models/onnx/data-types.ts';
@@ -31,7 +32,7 @@ const PAGE_BYTES = 4096;
 
 /** The model as the bytes of a `ModelProto`. Equal models give equal bytes. External weights stay references. */
 export function encodeModel(model: Model): Uint8Array {
-  return Buffer.concat(encodeParts(model, model.graph.initializers));
+  return concatBytes(encodeParts(model, model.graph.initializers));
 }
 
 /**

@@ -1,3 +1,4 @@
+import { concatBytes, plainBytes } from '#models/bytes.ts';
 import { NorthlightError } from '#models/errors.ts';
 import { readAt, replaceFile, withFile } from '#models/files.ts';
 import { BYTES_PER_ELEMENT, type DType, fromBytes, type Tensor, toBytes } from '#models/tensor/tensor.ts';
@@ -51,7 +52,8 @@ export function readSafetensors(path: string): Safetensors {
 
 /** As `readSafetensors`, from bytes; tensors are views of them where alignment allows. `where` names the source in errors. */
 export function parseSafetensors(bytes: Uint8Array, where: string): Safetensors {
-  return parse(bytes.length, (offset, length) => bytes.subarray(offset, offset + length), where);
+  const plain = plainBytes(bytes);
+  return parse(plain.length, (offset, length) => plain.subarray(offset, offset + length), where);
 }
 
 /** Equal tensors and metadata give equal bytes, whatever the order of the maps. */
@@ -59,7 +61,7 @@ export function encodeSafetensors(
   tensors: ReadonlyMap<string, Tensor>,
   metadata: ReadonlyMap<string, string> = new Map(),
 ): Uint8Array {
-  return Buffer.concat(encodeParts(tensors, metadata));
+  return concatBytes(encodeParts(tensors, metadata));
 }
 
 /** Writes the file atomically. */
