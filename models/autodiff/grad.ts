@@ -64,7 +64,7 @@ export function addGradients(
     const grads = op.scope(`grad/${node.name}`, () => definition.grad !== 'none' && definition.grad!(context));
     (grads || []).forEach((g, k) => {
       const input = inputs[k];
-      if (g && input && active.has(input.name)) push(input.name, fit(op, g, input));
+      if (g && input && active.has(input.name)) push(input.name, conform(op, g, input));
     });
   }
   return new Map(wrt.map((v) => [v.name, total(v.name)]));
@@ -82,7 +82,7 @@ function reachable(op: GraphBuilder, nodes: readonly Node[], wrt: readonly Value
 }
 
 /** Sums a gradient over the axes its input was broadcast along, and casts it to the input's dtype. */
-function fit(op: GraphBuilder, g: Value, input: Value): Value {
+function conform(op: GraphBuilder, g: Value, input: Value): Value {
   const typed = op.cast(g, input.dtype);
   if (dimsEqual(typed.dims, input.dims)) return typed;
   const extra = typed.dims.length - input.dims.length;
