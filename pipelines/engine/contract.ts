@@ -169,7 +169,10 @@ export const run = z.object({
 export type Run = z.infer<typeof run>;
 
 /** Fixed-seed pictures of a run: one row per prompt, one column per saved step. */
-export const stripFrame = z.object({ step: z.number().int(), pictures: z.array(z.object({ prompt: z.string(), hash: z.string() })) });
+export const stripFrame = z.object({
+  step: z.number().int(),
+  pictures: z.array(z.object({ prompt: z.string(), hash: z.string() })),
+});
 
 /** One field of an algorithm's settings, derived from its zod schema, for a generated form. */
 export const field = z.object({
@@ -195,7 +198,11 @@ export const generateInput = z.object({
   scheduler: z.enum(['ddim', 'ddpm']).default('ddim'),
   eta: z.number().min(0).max(1).default(1),
   guidanceScale: z.number().min(0).max(30).default(3),
-  seed: z.number().int().min(0).max(2 ** 31 - 1),
+  seed: z
+    .number()
+    .int()
+    .min(0)
+    .max(2 ** 31 - 1),
   /** Keep what tuning needs (every state and its log-probability). Needs eta > 0. */
   keepTrajectories: z.boolean().default(true),
   /** All pictures of one prompt start from the same noise (as D3PO's pairs do). */
@@ -270,11 +277,24 @@ export const procedures = {
   'sessions.undo': { input: id, output: z.object({ session, question: question.nullable() }) },
   'sessions.standings': {
     input: id,
-    output: z.object({ standings: z.array(standing), heldOutAccuracy: z.number().nullable(), votes: z.number().int(), enough: z.boolean() }),
+    output: z.object({
+      standings: z.array(standing),
+      heldOutAccuracy: z.number().nullable(),
+      votes: z.number().int(),
+      enough: z.boolean(),
+    }),
   },
   'tune.algorithms': {
     input: empty,
-    output: z.array(z.object({ name: z.string(), title: z.string(), description: z.string(), source: z.string(), fields: z.array(field) })),
+    output: z.array(
+      z.object({
+        name: z.string(),
+        title: z.string(),
+        description: z.string(),
+        source: z.string(),
+        fields: z.array(field),
+      }),
+    ),
   },
   'tune.start': {
     input: z.object({
@@ -303,7 +323,11 @@ export const procedures = {
       steps: z.number().int().min(1).max(1000).default(30),
       eta: z.number().min(0).max(1).default(0),
       guidanceScale: z.number().min(0).max(30).default(3),
-      seed: z.number().int().min(0).max(2 ** 31 - 1),
+      seed: z
+        .number()
+        .int()
+        .min(0)
+        .max(2 ** 31 - 1),
     }),
     output: z.object({ job, session }),
   },
@@ -321,7 +345,14 @@ export const events = {
   job: job,
   /** A finished picture, or a preview of one in the making (`final` false; `hash` of a small preview). */
   sample: z.object({ jobId: z.string(), sample }),
-  preview: z.object({ jobId: z.string(), prompt: z.string(), index: z.number().int(), step: z.number().int(), total: z.number().int(), hash: z.string() }),
+  preview: z.object({
+    jobId: z.string(),
+    prompt: z.string(),
+    index: z.number().int(),
+    step: z.number().int(),
+    total: z.number().int(),
+    hash: z.string(),
+  }),
   metrics: z.object({ runId: z.string(), point: metricPoint }),
   strip: z.object({ runId: z.string(), frame: stripFrame }),
   session: session,

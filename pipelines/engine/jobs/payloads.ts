@@ -69,7 +69,13 @@ export const jobEvents = {
     /** Blind comparisons: which adapter made it. */
     side: z.enum(['A', 'B']).nullable(),
   }),
-  previewFile: z.object({ hash: z.string(), prompt: z.string(), index: z.number().int(), step: z.number().int(), total: z.number().int() }),
+  previewFile: z.object({
+    hash: z.string(),
+    prompt: z.string(),
+    index: z.number().int(),
+    step: z.number().int(),
+    total: z.number().int(),
+  }),
   metrics: z.object({ step: z.number().int(), values: z.record(z.string(), z.number()) }),
   strip: z.object({ step: z.number().int(), pictures: z.array(z.object({ prompt: z.string(), hash: z.string() })) }),
 } as const;

@@ -1,0 +1,141 @@
+import { readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { dirname, join } from 'node:path';
+import type { z } from 'zod';
+import { NorthlightError } from '#models/errors.ts';
+import type { Project } from '#pipelines/store/project.ts';
+import type { AlgorithmInfo, EngineContext } from './context.ts';
+import {
+  type EventName,
+  type EventPayload,
+  type Input,
+  type Output,
+  type ParsedInput,
+  type ProcedureName,
+  procedures,
+} from './contract.ts';
+import { handlers } from './handlers/index.ts';
+import { emitRun, handleJobDone, handleJobEvent } from './job-events.ts';
+import { createJobQueue, type QueueTimes } from './job-queue.ts';
+import { createModelCatalog, type InspectModel } from './model-catalog.ts';
+import type { ProcessHost } from './process-host.ts';
+import { createRanking } from './ranking.ts';
+
+export type EngineListener = <N extends EventName>(name: N, payload: EventPayload<N>) => void;
+
+/** The engine of one open project. It never calls the runtime: that is for compute processes. */
+export interface Engine {
+  /** Parses the input, then runs the procedure. @throws NorthlightError `input/invalid`, and what the procedure names. */
+  call<N extends ProcedureName>(name: N, input: Input<N>): Promise<Output<N>>;
+  /** Returns how to stop listening. */
+  subscribe(listener: EngineListener): () => void;
+  /** Pauses the running job and waits for it; the project stays open and is the caller's to close. */
+  close(): Promise<void>;
+}
+
+export interface EngineOptions {
+  readonly project: Project;
+  readonly host: ProcessHost;
+  readonly kind: 'desktop' | 'browser';
+  /** Folder whose subfolders are the bundled models. */
+  readonly bundledModels: string;
+  /** Threads of a compute process, for `app.info`. */
+  readonly threads?: number;
+  readonly times?: Partial<QueueTimes>;
+  /** Replaces `models/families` and `pipelines/finetune` in tests of the engine alone. */
+  readonly inspectModel?: InspectModel;
+  readonly algorithms?: Readonly<Record<string, AlgorithmInfo>>;
+  /** Also checks what handlers return. */
+  readonly checkOutputs?: boolean;
+}
+
+export function createEngine(options: EngineOptions): Engine {
+  const { project } = options;
+  const listeners = new Set<EngineListener>();
+  const emit: EngineContext['emit'] = (name, payload) => {
+    for (const listener of listeners) listener(name, payload);
+  };
+  const queue = createJobQueue({
+    db: project.db,
+    project: project.directory,
+    host: options.host,
+    ...(options.times && { times: options.times }),
+    listener: {
+      job: (job) => {
+        emit('job', job);
+        emitRun(project, emit, job.runId);
+      },
+      event: (row, topic, data) => handleJobEvent(project, emit, row, topic, data),
+      done: (row, result) => handleJobDone(project, row, result),
+    },
+  });
+  const context: EngineContext = {
+    project,
+    queue,
+    emit,
+    catalog: createModelCatalog(project.db, options.bundledModels, options.inspectModel ?? inspectWithFamilies),
+    ranking: createRanking(),
+    algorithms: async () => options.algorithms ?? (await import('#pipelines/finetune/index.ts')).algorithms,
+    info: {
+      version: packageVersion(),
+      host: options.kind,
+      project: project.directory,
+      provider: 'cpu',
+      threads: options.threads ?? availableParallelism(),
+    },
+  };
+
+  return {
+    call: async (name, input) => {
+      if (!Object.hasOwn(procedures, name)) {
+        throw new NorthlightError(
+          'input/unknown-procedure',
+          `There is no procedure "${name}".`,
+          'Window and engine are of different versions: restart Northlight.',
+        );
+      }
+      const output = await invoke(name, parseInput(name, input), context);
+      return options.checkOutputs ? (procedures[name].output.parse(output) as typeof output) : output;
+    },
+    subscribe: (listener) => {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+    close: () => queue.close(),
+  };
+}
+
+async function invoke<N extends ProcedureName>(
+  name: N,
+  input: ParsedInput<N>,
+  context: EngineContext,
+): Promise<Output<N>> {
+  return handlers[name](input, context);
+}
+
+function parseInput<N extends ProcedureName>(name: N, input: unknown): ParsedInput<N> {
+  const schema: z.ZodType = procedures[name].input;
+  const parsed = schema.safeParse(input);
+  if (parsed.success) return parsed.data as ParsedInput<N>;
+  const issue = parsed.error.issues[0];
+  const where = [name, ...(issue?.path ?? [])].join('.');
+  throw new NorthlightError('input/invalid', `${where}: ${issue?.message ?? 'invalid'}`, 'Correct this value.');
+}
+
+async function inspectWithFamilies(directory: string) {
+  const { inspectModelFolder } = await import('#models/families/index.ts');
+  return inspectModelFolder(directory);
+}
+
+/** The version in the package file nearest above this one: the same in a checkout and in a bundle. */
+function packageVersion(): string {
+  for (let folder = import.meta.dirname; ; folder = dirname(folder)) {
+    try {
+      const { version } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as { version?: unknown };
+      if (typeof version === 'string') return version;
+    } catch {
+      // Not in this folder.
+    }
+    if (folder === dirname(folder)) return '0.0.0';
+  }
+}

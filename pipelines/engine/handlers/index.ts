@@ -1,0 +1,17 @@
+import type { EngineContext } from '#pipelines/engine/context.ts';
+import type { Output, ParsedInput, ProcedureName } from '#pipelines/engine/contract.ts';
+import { adapters } from './adapters.ts';
+import { app } from './app.ts';
+import { compare } from './compare.ts';
+import { generate } from './generate.ts';
+import { jobs } from './jobs.ts';
+import { models } from './models.ts';
+import { runs } from './runs.ts';
+import { samples } from './samples.ts';
+import { sessions } from './sessions.ts';
+import { tune } from './tune.ts';
+
+/** The handler of every procedure of the contract. */
+export const handlers: {
+  readonly [N in ProcedureName]: (input: ParsedInput<N>, context: EngineContext) => Output<N> | Promise<Output<N>>;
+} = { ...app, ...models, ...jobs, ...generate, ...samples, ...sessions, ...tune, ...runs, ...adapters, ...compare };

@@ -1,0 +1,150 @@
+import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { isAbsolute, join } from 'node:path';
+import { z } from 'zod';
+import { NorthlightError } from '#models/errors.ts';
+import { readAt, replaceFile, sha256File, withFile } from '#models/files.ts';
+import { adapters } from '#pipelines/store/adapters.ts';
+import { newId } from '#pipelines/store/ids.ts';
+import type { JobRow } from '#pipelines/store/jobs.ts';
+import type { Project } from '#pipelines/store/project.ts';
+import { runs, strips } from '#pipelines/store/runs.ts';
+import { samples } from '#pipelines/store/samples.ts';
+import { sessions } from '#pipelines/store/sessions.ts';
+import { addBlindSample } from './blind.ts';
+import type { EngineContext } from './context.ts';
+import { comparePayload, generatePayload, jobEvents, tuneResult, verifyResult } from './jobs/payloads.ts';
+import { viewRun, viewSample, viewSession } from './views.ts';
+
+const COPY_BYTES = 1 << 22;
+
+type Emit = EngineContext['emit'];
+type SampleFile = z.output<typeof jobEvents.sampleFile>;
+
+const hash = z.string().regex(/^[0-9a-f]{64}$/);
+
+/** What a job announces goes into the database first, then to the windows. Topics nobody knows are ignored. */
+export function handleJobEvent(project: Project, emit: Emit, job: JobRow, topic: string, data: unknown): void {
+  switch (topic) {
+    case 'sampleFile':
+      sampleFile(project, emit, job, jobEvents.sampleFile.extend({ hash }).parse(data));
+      return;
+    case 'previewFile':
+      // A preview of a blind comparison would show pictures outside their question.
+      if (job.kind !== 'compare') emit('preview', { jobId: job.id, ...jobEvents.previewFile.parse(data) });
+      return;
+    case 'metrics': {
+      if (job.runId === null) return;
+      const point = jobEvents.metrics.parse(data);
+      runs.step(project.db, job.runId, point.step);
+      emit('metrics', { runId: job.runId, point });
+      return;
+    }
+    case 'strip': {
+      if (job.runId === null) return;
+      const frame = jobEvents.strip.parse(data);
+      strips.put(project.db, job.runId, frame);
+      emit('strip', { runId: job.runId, frame });
+      return;
+    }
+  }
+}
+
+function sampleFile(project: Project, emit: Emit, job: JobRow, file: SampleFile): void {
+  const { db } = project;
+  const known = samples.at(db, job.id, file.side, file.position);
+  if (known) {
+    if (known.hash !== file.hash) samples.replace(db, known.id, { hash: file.hash, hasTrajectory: file.trajectory });
+    return;
+  }
+  const compare = job.kind === 'compare';
+  const payload = compare ? comparePayload.parse(job.payload) : generatePayload.parse(job.payload);
+  const adapterOfSide = { A: job.origin.adapterA, B: job.origin.adapterB };
+  const id = newId('sample');
+  db.tx(() => {
+    samples.add(db, {
+      id,
+      hash: file.hash,
+      prompt: file.prompt,
+      negativePrompt: payload.negativePrompt,
+      modelId: job.origin.modelId,
+      adapterId: file.side === null ? job.origin.adapterId : adapterOfSide[file.side],
+      seed: file.seed,
+      index: file.index,
+      steps: payload.steps,
+      scheduler: payload.scheduler,
+      eta: payload.eta,
+      guidanceScale: payload.guidanceScale,
+      width: file.width,
+      height: file.height,
+      hasTrajectory: file.trajectory,
+      jobId: job.id,
+      position: file.position,
+      side: file.side,
+      hidden: compare,
+    });
+    const added = samples.get(db, id);
+    const session = compare && job.sessionId !== null ? sessions.get(db, job.sessionId) : undefined;
+    if (added && session) addBlindSample(db, session, added);
+  });
+  const added = samples.get(db, id);
+  if (added && !added.hidden) emit('sample', { jobId: job.id, sample: viewSample(added) });
+  const session = job.sessionId === null ? undefined : sessions.get(db, job.sessionId);
+  if (session) emit('session', viewSession(session));
+}
+
+/** Runs inside the transaction that marks the job done. */
+export function handleJobDone(project: Project, job: JobRow, result: unknown): void {
+  if (job.kind === 'tune' && job.runId !== null) keepAdapter(project, job, job.runId, tuneResult.parse(result));
+  if (job.kind === 'verify' && job.origin.adapterId !== null) {
+    adapters.verified(project.db, job.origin.adapterId, verifyResult.parse(result).difference);
+  }
+}
+
+/** The adapter of a finished run is copied to `adapters/<hash>.safetensors`: runs may be deleted, adapters stay. */
+function keepAdapter(project: Project, _job: JobRow, runId: string, result: z.output<typeof tuneResult>): void {
+  const run = runs.get(project.db, runId);
+  if (!run) throw new NorthlightError('run/unknown', `The run ${runId} of this job is not in the project.`);
+  const source = isAbsolute(result.adapterPath)
+    ? result.adapterPath
+    : join(project.directory, run.directory, result.adapterPath);
+  const path = join('adapters', `${hash.parse(result.hash)}.safetensors`);
+  copyWhole(source, join(project.directory, path), result.hash);
+  adapters.put(project.db, {
+    id: newId('adapter'),
+    name: run.name,
+    modelId: run.modelId,
+    runId,
+    hash: result.hash,
+    path,
+    rank: result.rank,
+    verifiedDifference: result.verifiedDifference,
+  });
+  runs.step(project.db, runId, result.steps);
+}
+
+function copyWhole(source: string, target: string, expected: string): void {
+  if (existsSync(target) && sha256File(target) === expected) return;
+  replaceFile(target, (write) => {
+    const digest = createHash('sha256');
+    withFile(source, (fd, size) => {
+      for (let offset = 0; offset < size; offset += COPY_BYTES) {
+        const bytes = readAt(fd, offset, Math.min(COPY_BYTES, size - offset), source);
+        digest.update(bytes);
+        write(bytes);
+      }
+    });
+    if (digest.digest('hex') === expected) return;
+    throw new NorthlightError(
+      'adapter/changed',
+      `${source} does not have the hash its job announced.`,
+      'Resume the run to write it again from its last checkpoint.',
+    );
+  });
+}
+
+/** Emits what changed with a job's state: its run. */
+export function emitRun(project: Project, emit: Emit, runId: string | null): void {
+  const run = runId === null ? undefined : runs.get(project.db, runId);
+  if (run) emit('run', viewRun(project, run));
+}
