@@ -1,0 +1,198 @@
+import { Button } from '#renderer/components/button.tsx';
+import { ErrorNote } from '#renderer/components/error-note.tsx';
+import { Fold } from '#renderer/components/fold.tsx';
+import { Icon } from '#renderer/components/icon.tsx';
+import { NumberField } from '#renderer/components/number-field.tsx';
+import { SelectField } from '#renderer/components/select-field.tsx';
+import { Switch } from '#renderer/components/switch.tsx';
+import { TextField } from '#renderer/components/text-field.tsx';
+import { plural } from '#renderer/logic/format.ts';
+import { promptLines, randomSeed } from '#renderer/logic/prompts.ts';
+import { takeJob, useApp } from '#renderer/state/app.ts';
+import { engine } from '#renderer/state/engine.ts';
+import { choose, useNavigation } from '#renderer/state/navigation.ts';
+import { useShortcuts } from '#renderer/state/shortcuts.ts';
+import { useAction } from '#renderer/state/use-action.ts';
+import { edit, formProblems, generateInput, insertPrompt, show, useGenerate } from './generate-store.ts';
+
+export function GenerateForm() {
+  const form = useGenerate((s) => s.form);
+  const { models, adapters } = useApp();
+  const { modelId, adapterId } = useNavigation();
+  const action = useAction();
+  const model = models?.find((m) => m.id === modelId);
+  const prompts = promptLines(form.prompts);
+  const problems = formProblems(form);
+  const input = generateInput(form, modelId, adapterId);
+  const pictures = prompts.length * (form.count ?? 0);
+
+  const start = () => {
+    if (!input || action.busy || model?.usable === false) return;
+    void action.run(async () => {
+      const job = await engine.call('generate.start', input);
+      takeJob(job);
+      await show({ jobId: job.id });
+    });
+  };
+  useShortcuts([
+    { keys: ['Ctrl+Enter'], does: 'Generate', group: 'Generate', inFields: true, run: start },
+    { keys: ['d'], does: 'New seed', group: 'Generate', run: () => edit({ seed: randomSeed() }) },
+  ]);
+
+  return (
+    <form className="side" aria-label="Generate" onSubmit={(event) => event.preventDefault()}>
+      <div className="scroll">
+        <TextField
+          label="Prompts"
+          aside={prompts.length > 1 ? plural(prompts.length, 'prompt') : 'one per line'}
+          value={form.prompts}
+          onChange={(value) => edit({ prompts: value })}
+          rows={4}
+          placeholder="What should the pictures show?"
+          problem={problems.prompts ?? null}
+          testId="prompts"
+        />
+        {model && model.examplePrompts.length > 0 && (
+          <fieldset className="row wrap" aria-label="Example prompts">
+            {model.examplePrompts.slice(0, 4).map((prompt) => (
+              <button
+                key={prompt}
+                type="button"
+                className="chip"
+                data-testid="example-prompt"
+                onClick={() => insertPrompt(prompt)}
+              >
+                {prompt}
+              </button>
+            ))}
+          </fieldset>
+        )}
+        <SelectField
+          label="Model"
+          value={modelId ?? ''}
+          testId="model-select"
+          options={(models ?? []).map((m) => ({
+            value: m.id,
+            label: m.usable ? m.name : `${m.name} (needs a fix)`,
+            disabled: !m.usable,
+          }))}
+          onChange={(id) => choose({ modelId: id, adapterId: null })}
+        />
+        <SelectField
+          label="Adapter"
+          value={adapterId ?? ''}
+          testId="adapter-select"
+          options={[
+            { value: '', label: 'None: the base model' },
+            ...(adapters ?? []).filter((a) => a.modelId === modelId).map((a) => ({ value: a.id, label: a.name })),
+          ]}
+          onChange={(id) => choose({ adapterId: id || null })}
+        />
+        <NumberField
+          label="Pictures per prompt"
+          value={form.count}
+          onChange={(count) => edit({ count })}
+          min={1}
+          max={512}
+          slider={[1, 16]}
+          problem={problems.count ?? null}
+          testId="count"
+        />
+        <NumberField
+          label="Steps"
+          value={form.steps}
+          onChange={(steps) => edit({ steps })}
+          min={1}
+          max={1000}
+          slider={[5, 100]}
+          problem={problems.steps ?? null}
+          testId="steps"
+        />
+        <NumberField
+          label="Guidance"
+          value={form.guidanceScale}
+          onChange={(guidanceScale) => edit({ guidanceScale })}
+          min={0}
+          max={30}
+          step={0.5}
+          slider={[0, 12]}
+          problem={problems.guidanceScale ?? null}
+          testId="guidance"
+        />
+        <div className="seed">
+          <NumberField
+            label="Seed"
+            value={form.seed}
+            onChange={(seed) => edit({ seed })}
+            min={0}
+            max={2 ** 31 - 1}
+            problem={problems.seed ?? null}
+            testId="seed"
+          />
+          <Button iconOnly aria-label="New seed" title="New seed (D)" onClick={() => edit({ seed: randomSeed() })}>
+            <Icon name="dice" />
+          </Button>
+        </div>
+        <Switch
+          label="Keep what tuning needs"
+          help="Stores every step, so that your ranking can tune the model later."
+          checked={form.keepTrajectories}
+          onChange={(keepTrajectories) => edit({ keepTrajectories })}
+          testId="keep-trajectories"
+        />
+        <Fold title="More settings">
+          <Switch
+            label="Same starting noise"
+            help="All pictures of one prompt begin alike, so that they differ less."
+            checked={form.shareInitialNoise}
+            onChange={(shareInitialNoise) => edit({ shareInitialNoise })}
+            testId="share-noise"
+          />
+          <TextField
+            label="Avoid"
+            aside="negative prompt"
+            value={form.negativePrompt}
+            onChange={(negativePrompt) => edit({ negativePrompt })}
+            testId="negative-prompt"
+          />
+          <SelectField
+            label="Scheduler"
+            value={form.scheduler}
+            options={[
+              { value: 'ddim', label: 'DDIM' },
+              { value: 'ddpm', label: 'DDPM' },
+            ]}
+            onChange={(name) => edit({ scheduler: name === 'ddpm' ? 'ddpm' : 'ddim' })}
+          />
+          <NumberField
+            label="Noise per step (eta)"
+            help="0 is deterministic, 1 adds as much noise as the model was trained with."
+            value={form.eta}
+            onChange={(eta) => edit({ eta })}
+            min={0}
+            max={1}
+            step={0.05}
+            slider={[0, 1]}
+            problem={problems.eta ?? null}
+            testId="eta"
+          />
+        </Fold>
+      </div>
+      <div className="foot">
+        {problems.eta && <p className="small quiet">{problems.eta}</p>}
+        {action.error && <ErrorNote error={action.error} dismiss={action.clear} />}
+        <Button
+          look="primary"
+          wide
+          shortcut="Ctrl+Enter"
+          busy={action.busy}
+          disabled={!input}
+          onClick={start}
+          data-testid="generate-start"
+        >
+          {pictures > 0 ? `Generate ${plural(pictures, 'picture')}` : 'Generate'}
+        </Button>
+      </div>
+    </form>
+  );
+}

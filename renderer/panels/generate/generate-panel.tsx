@@ -1,0 +1,49 @@
+import { useEffect, useState } from 'react';
+import { Button } from '#renderer/components/button.tsx';
+import { EmptyState } from '#renderer/components/empty-state.tsx';
+import { Icon } from '#renderer/components/icon.tsx';
+import { useApp } from '#renderer/state/app.ts';
+import { go } from '#renderer/state/navigation.ts';
+import { GenerateForm } from './generate-form.tsx';
+import { reload, show, useGenerate } from './generate-store.ts';
+import { Results } from './results.tsx';
+import { SampleDetail } from './sample-detail.tsx';
+
+export function GeneratePanel() {
+  const models = useApp((s) => s.models);
+  const jobs = useApp((s) => s.jobs);
+  const phase = useApp((s) => s.connection.phase);
+  const showing = useGenerate((s) => s.showing);
+  const [openId, setOpenId] = useState<string | null>(null);
+  const newest = jobs?.find((job) => job.kind === 'generate')?.id;
+
+  useEffect(() => {
+    if (showing === null && newest !== undefined) void show({ jobId: newest });
+  }, [showing, newest]);
+  useEffect(() => {
+    if (phase === 'ready') void reload();
+  }, [phase]);
+
+  if (models?.length === 0) {
+    return (
+      <EmptyState
+        icon={<Icon name="models" size={44} />}
+        title="No model yet"
+        action={
+          <Button look="primary" onClick={() => go('models')}>
+            Go to Models
+          </Button>
+        }
+      >
+        Pictures come from a model folder on this computer. Add one first; nothing is downloaded.
+      </EmptyState>
+    );
+  }
+  return (
+    <div className="two">
+      <GenerateForm />
+      <Results open={setOpenId} />
+      {openId && <SampleDetail id={openId} open={setOpenId} close={() => setOpenId(null)} />}
+    </div>
+  );
+}

@@ -1,0 +1,10 @@
+import type { Place } from '#renderer/state/navigation.ts';
+
+/** The five places in the order of the loop, with what each is for. */
+export const placeNames: Readonly<Record<Place, string>> = {
+  generate: 'Generate',
+  rank: 'Rank',
+  tune: 'Tune',
+  compare: 'Compare',
+  models: 'Models',
+};
