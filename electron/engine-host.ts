@@ -1,11 +1,7 @@
 import { join } from 'node:path';
 import { MessageChannelMain, type MessagePortMain, type UtilityProcess, utilityProcess } from 'electron';
 import type { FromEngine, ToEngine } from './protocol.ts';
-
-export interface EngineStatus {
-  readonly running: number;
-  readonly fraction: number | null;
-}
+import type { JobsStatus } from './watch-jobs.ts';
 
 export interface EngineHostOptions {
   /** Folder of the bundled entries. */
@@ -14,13 +10,13 @@ export interface EngineHostOptions {
   readonly args: readonly string[];
   /** The engine is up (again): windows get a new port. */
   readonly onReady: () => void;
-  readonly onStatus: (status: EngineStatus) => void;
+  readonly onStatus: (status: JobsStatus) => void;
   /** The engine stays down: it said why, or it ended too often. */
   readonly onGivenUp: (message: string) => void;
 }
 
 export interface EngineHost {
-  readonly status: EngineStatus;
+  readonly status: JobsStatus;
   start(): void;
   /** A fresh port to the engine, for one window. */
   connect(): MessagePortMain;
@@ -28,7 +24,7 @@ export interface EngineHost {
   stop(timeoutMs: number): Promise<void>;
 }
 
-const IDLE: EngineStatus = { running: 0, fraction: null };
+const IDLE: JobsStatus = { running: 0, fraction: null };
 const RESTARTS = { count: 3, withinMs: 60_000, delaysMs: [250, 1000, 4000] } as const;
 
 /** Variables a utility process may see: what the system needs to find its folders and libraries, nothing else. */
@@ -58,7 +54,7 @@ export function createEngineHost(options: EngineHostOptions): EngineHost {
   const fork = (entry: string, args: readonly string[], serviceName: string, env: Record<string, string>) =>
     utilityProcess.fork(join(options.outFolder, entry), [...args], { serviceName, env, stdio: 'inherit' });
 
-  const setStatus = (next: EngineStatus) => {
+  const setStatus = (next: JobsStatus) => {
     status = next;
     options.onStatus(next);
   };

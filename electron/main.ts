@@ -1,10 +1,11 @@
 import { join, resolve } from 'node:path';
 import { app, type BrowserWindow, crashReporter, dialog, powerSaveBlocker, protocol, session } from 'electron';
 import { assetHandler } from './assets.ts';
-import { createEngineHost, type EngineHost, type EngineStatus } from './engine-host.ts';
+import { createEngineHost, type EngineHost } from './engine-host.ts';
 import { handleHostCalls } from './host-calls.ts';
 import { setMenu } from './menu.ts';
 import { lockContents, SCHEME, SCHEMES, secureBeforeReady, secureSession } from './security.ts';
+import type { JobsStatus } from './watch-jobs.ts';
 import { createWindow } from './window.ts';
 
 /** Everything the app does to the desktop. What it does to networks and pictures is the engine's. */
@@ -93,7 +94,7 @@ async function ready(): Promise<void> {
 }
 
 /** Keeps the machine awake while jobs run, and shows how far they are in the task bar. */
-function showStatus({ running, fraction }: EngineStatus): void {
+function showStatus({ running, fraction }: JobsStatus): void {
   if (running > 0) blocker ??= powerSaveBlocker.start('prevent-app-suspension');
   else if (blocker !== undefined) {
     powerSaveBlocker.stop(blocker);

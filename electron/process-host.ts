@@ -7,7 +7,7 @@ import type { FromEngine, ToEngine } from './protocol.ts';
 /** The engine's side of compute processes that the main process forks for it. */
 export interface UtilityProcessHost extends ProcessHost {
   /** Takes what the main process says about compute processes; returns false for other messages. */
-  receive(message: ToEngine, ports: readonly MessagePortMain[]): boolean;
+  receive(message: ToEngine, port: MessagePortMain | undefined): boolean;
 }
 
 interface Child {
@@ -70,13 +70,13 @@ export function createUtilityProcessHost(toMain: (message: FromEngine) => void):
       };
     },
 
-    receive(message, ports) {
+    receive(message, port) {
       if (message.t === 'window' || message.t === 'shutdown') return false;
       const child = children.get(message.id);
       if (child === undefined) return true;
       if (message.t === 'compute-pid') child.pid = message.pid;
-      if (message.t === 'compute' && ports[0] !== undefined) {
-        const wire = portWire<ToCompute, FromCompute>(ports[0]);
+      if (message.t === 'compute' && port !== undefined) {
+        const wire = portWire<ToCompute, FromCompute>(port);
         child.wire = wire;
         wire.onClose(() => {
           child.closed = true;

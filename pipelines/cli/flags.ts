@@ -124,7 +124,6 @@ export async function parseCommandLine(command: Command, args: readonly string[]
     args: [...args],
     strict: false,
     tokens: true,
-    allowNegative: true,
     options: {
       help: { type: 'boolean', short: 'h' },
       set: { type: 'string', multiple: true },

@@ -72,7 +72,8 @@ async function dispatch(argv: readonly string[], terminal: Terminal, json: boole
   return runCommand(command, parsed.options, terminal, json);
 }
 
-async function runCommand(
+/** Runs one command with parsed options; Ctrl-C as `Io.signal` says. */
+export async function runCommand(
   command: Command,
   options: Record<string, unknown>,
   terminal: Terminal,
@@ -155,10 +156,9 @@ function version(): string {
   return (parsed as { version: string }).version;
 }
 
-if (import.meta.main) {
-  // `northlight … | head` closes our output early: that is no error.
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
-  const code = await main(process.argv.slice(2), {
+/** The terminal of this process. Stopping it from outside (SIGTERM) counts as Ctrl-C. */
+export function processTerminal(): Terminal {
+  return {
     out: (text) => void process.stdout.write(text),
     err: (text) => void process.stderr.write(text),
     columns: () => (process.stderr.isTTY ? (process.stderr.columns ?? 80) : 0),
@@ -170,7 +170,12 @@ if (import.meta.main) {
         process.off('SIGTERM', callback);
       };
     },
-    exit: (status) => process.exit(status),
-  });
-  process.exitCode = code;
+    exit: (code) => process.exit(code),
+  };
+}
+
+if (import.meta.main) {
+  // `northlight … | head` closes our output early: that is no error.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
+  process.exitCode = await main(process.argv.slice(2), processTerminal());
 }

@@ -86,6 +86,8 @@ export const graphGrad = defineCommand({
     const started = performance.now();
     if (wanted.length > 0) {
       const session = await createSession(encodeModel(gradient.model), {
+        training: true,
+        ...(model.folder === undefined ? {} : { folder: model.folder }),
         ...(options.threads === undefined ? {} : { threads: options.threads }),
       });
       try {

@@ -9,8 +9,8 @@ export const graphInspect = defineCommand({
   async run({ file }) {
     const { readModel } = await import('#models/onnx/read.ts');
     const { summariseGraph } = await import('#pipelines/cli/graph-summary.ts');
-    const { findOp } = await import('#models/ops/index.ts');
-    return { file, ...summariseGraph(readModel(file), findOp) };
+    const { operatorKey, operators } = await import('#models/ops/index.ts');
+    return { file, ...summariseGraph(readModel(file), (domain, opType) => operators.get(operatorKey(domain, opType))) };
   },
   show(result) {
     const line = (v: { name: string; dtype: string; dims: readonly (number | string | null)[] }) =>

@@ -25,7 +25,7 @@ export const train = defineCommand({
   options: trainOptions,
   positionals: ['recipe'],
   async settings({ recipe }) {
-    return recipe === undefined ? undefined : (await findRecipe(recipe)).config;
+    return recipe === undefined ? undefined : (await findRecipe(recipe)).schema;
   },
   async run(options, io) {
     return await (await findRecipe(options.recipe)).train(options, io);

@@ -39,7 +39,7 @@ export const tune = defineCommand({
         suggestion(algorithm, Object.keys(algorithms)),
       );
     }
-    return found.config;
+    return found.schema;
   },
   async run(options, io): Promise<TuneResult> {
     if (options.project === undefined) {
