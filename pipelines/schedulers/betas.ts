@@ -9,7 +9,7 @@ export function linspace(start: number, end: number, n: number): Float64Array {
 }
 
 /** Variances β_t of the forward process, length `num_train_timesteps`, before any zero-SNR rescaling. */
-export function betasOf(config: SchedulerConfig): Float64Array {
+function betasOf(config: SchedulerConfig): Float64Array {
   const n = config.num_train_timesteps;
   if (config.trained_betas !== null) {
     if (config.trained_betas.length !== n) {

@@ -2,7 +2,7 @@ import { NorthlightError } from '#models/errors.ts';
 import type { PredictionType } from './types.ts';
 
 /** x̂₀ and ε̂ as linear functions of the sample and the model output. */
-export interface Prediction {
+interface Prediction {
   readonly x0Sample: number;
   readonly x0Output: number;
   readonly epsilonSample: number;
