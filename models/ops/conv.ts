@@ -85,10 +85,43 @@ export function convInputGrad(op: GraphBuilder, dy: Value, w: Value, size: reado
 }
 
 /**
- * Adjoint of a convolution with respect to its kernel: im2col, then one matrix product over all positions of all samples.
+ * Adjoint of a convolution with respect to its kernel: one matrix product over all positions of all samples. At stride 1
+ * in two dimensions the columns are shared between kernel rows ({@link rowStackedWeightGrad}); otherwise im2col.
  * @param x `[N, C, …]`, @param dy `[N, M, …]`; returns `[M, C/group, …kernel]`.
  */
 export function convWeightGrad(op: GraphBuilder, x: Value, dy: Value, g: Geometry): Value {
+  const rows = g.kernel.length === 2 && g.group === 1 && g.strides.every((s) => s === 1) && g.kernel.some((k) => k > 1);
+  return rows ? rowStackedWeightGrad(op, x, dy, g) : columnWeightGrad(op, x, dy, g);
+}
+
+/**
+ * dW[m, c, i, j] = Σ_p dy[m, p − i rows] · x[c, p + j columns]: x is laid out kw times, each shifted by one column; dy kh
+ * times, each shifted by one row; the product of the two stacks is every tap at once. Against im2col it copies
+ * (kw + kh) instead of 2·kh·kw activations, for (H + kh − 1)/H times the arithmetic.
+ */
+function rowStackedWeightGrad(op: GraphBuilder, x: Value, dy: Value, g: Geometry): Value {
+  const [n, c, h] = x.dims as [number, number, number, number];
+  const [, m, ho, wo] = dy.dims as [number, number, number, number];
+  const [kh, kw] = g.kernel as [number, number];
+  const [dh, dw] = g.dilations as [number, number];
+  const w = x.dims[3]!;
+  const tall = ho + (kh - 1) * dh;
+  const positions = tall * n * wo;
+  // [C, H, N, W]: rows outermost, so that a shift by one row keeps every sample in place.
+  const layout = (v: Value) => op.transpose(v, [1, 2, 0, 3]);
+  const shifted = (v: Value, top: number, left: number, height: number, width: number) =>
+    op.pad(v, [0, top, 0, left, 0, height - v.dims[1]! - top, 0, width - v.dims[3]! - left]);
+  const xt = layout(x);
+  const dyt = layout(dy);
+  if (xt.dims[1] !== h || xt.dims[3] !== w) throw new NorthlightError('onnx/shape', 'A convolution gradient lost its layout.');
+  const xs = Array.from({ length: kw }, (_, j) => op.reshape(shifted(xt, g.padBegin[0]!, g.padBegin[1]! - j * dw, tall, wo), [c, positions]));
+  const dys = Array.from({ length: kh }, (_, i) => op.reshape(shifted(dyt, i * dh, 0, tall, wo), [m, positions]));
+  const product = op.gemm(op.concat(dys, 0), op.concat(xs, 0), null, { transB: true });
+  // [kh, M, kw, C] → [M, C, kh, kw]
+  return op.transpose(op.reshape(product, [kh, m, kw, c]), [1, 3, 0, 2]);
+}
+
+function columnWeightGrad(op: GraphBuilder, x: Value, dy: Value, g: Geometry): Value {
   const [n, c] = [x.dims[0]!, x.dims[1]!];
   const m = dy.dims[1]!;
   const out = dy.dims.slice(2);

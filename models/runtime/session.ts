@@ -56,7 +56,7 @@ export async function createSession(model: string | Uint8Array, options: Session
     executionProviders: [options.provider ?? 'cpu'],
     graphOptimizationLevel: options.optimization ?? 'all',
     // The arena never gives memory back, and one stray peak would stay for the life of the process.
-    enableCpuMemArena: false,
+    enableCpuMemArena: process.env.NL_ARENA === '1',
     enableMemPattern: !options.training,
     executionMode: 'sequential',
     logSeverityLevel: 4,
