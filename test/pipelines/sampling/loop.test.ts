@@ -119,6 +119,17 @@ describe('randomness', () => {
     },
   );
 
+  test('starts each noise index from its own noise, and rows that share one from the same', async () => {
+    const rows = [0, 1, 1].map((noiseIndex, index) => ({ condition: 'c0', seed: 9, index, noiseIndex }));
+    const { trajectories } = await drain({ denoiser: curved, schedule: keptSchedule(), rows, keepTrajectory: true });
+    const [a, b, c] = trajectories!.map((t) => t.states.slice(0, 4));
+    expect(a).not.toEqual(b);
+    expect(b).toEqual(c);
+    const other = [{ condition: 'c0', seed: 10, index: 1, noiseIndex: 1 }];
+    const reseeded = await drain({ denoiser: curved, schedule: keptSchedule(), rows: other, keepTrajectory: true });
+    expect(reseeded.trajectories![0]!.states.slice(0, 4)).not.toEqual(b);
+  });
+
   test('keeping the trajectory or asking for previews changes no sample', async () => {
     const common = { denoiser: curved, schedule: keptSchedule(), rows: rowsOf(3) };
     const plain = await drain({ ...common, keepTrajectory: false });
