@@ -38,7 +38,11 @@ export function range(points: readonly Point[], include: readonly number[] = [])
   if (values.length === 0) return [0, 1];
   const low = values.reduce((a, b) => Math.min(a, b));
   const high = values.reduce((a, b) => Math.max(a, b));
-  if (low === high) return low === 0 ? [-1, 1] : [low - Math.abs(low) * 0.5, high + Math.abs(high) * 0.5];
+  if (low === high) {
+    // Of a number too small to halve nothing is left: then a range around zero serves as well.
+    const around = Math.abs(low) < 1e-300 ? 1 : Math.abs(low) * 0.5;
+    return [low - around, high + around];
+  }
   const air = (high - low) * 0.06;
   return [low - air, high + air];
 }

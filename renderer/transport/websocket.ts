@@ -16,9 +16,7 @@ export function webSocketTransport(url: string): Transport {
   };
 }
 
-/** The engine's address for a page it served: same host, and the page's own token when its address carries one. */
-export function webSocketUrl(page: { protocol: string; host: string; search: string }): string {
-  const token = new URLSearchParams(page.search).get('token');
-  const scheme = page.protocol === 'https:' ? 'wss:' : 'ws:';
-  return `${scheme}//${page.host}/ws${token ? `?token=${encodeURIComponent(token)}` : ''}`;
+/** The engine's address for a page it served: the same host. The page's cookie is what lets it in. */
+export function webSocketUrl(page: { readonly protocol: string; readonly host: string }): string {
+  return `${page.protocol === 'https:' ? 'wss:' : 'ws:'}//${page.host}/ws`;
 }
