@@ -35,11 +35,11 @@ if (app.requestSingleInstanceLock()) {
   app.quit();
 }
 
-/** `--project DIR`, else a folder in the person's documents. */
+/** `--project DIR`, else the same folder that `serve` opens. */
 function projectFolder(): string {
   const at = process.argv.indexOf('--project');
   const given = at < 0 ? undefined : process.argv[at + 1];
-  return given === undefined ? join(app.getPath('documents'), 'Northlight') : resolve(given);
+  return given === undefined ? join(app.getPath('home'), 'Northlight', 'default') : resolve(given);
 }
 
 async function ready(): Promise<void> {

@@ -30,12 +30,23 @@ const keepFolders: Plugin = {
   },
 };
 
-/**
- * Bundles main, engine and compute as ES modules and the preload as one CommonJS file (a sandboxed preload can be nothing
- * else). Returns the folder.
- */
-export async function buildDesktop(folder: string = out): Promise<string> {
-  const entry = (name: string) => resolve(root, 'electron', name);
+const ENTRIES = { main: 'main.ts', engine: 'engine-process.ts', compute: 'compute-process.ts' } as const;
+
+const common = (folder: string) =>
+  ({
+    ssr: true,
+    target: 'node24',
+    outDir: folder,
+    emptyOutDir: false,
+    minify: false,
+    reportCompressedSize: false,
+  }) as const;
+
+/** Bundles main, engine and compute as ES modules. */
+export async function buildProcesses(
+  folder: string = out,
+  names: readonly (keyof typeof ENTRIES)[] = ['main', 'engine', 'compute'],
+): Promise<void> {
   await build({
     configFile: false,
     root,
@@ -43,39 +54,30 @@ export async function buildDesktop(folder: string = out): Promise<string> {
     plugins: [keepFolders],
     ssr: { noExternal: true, external: EXTERNAL },
     build: {
-      ssr: true,
-      target: 'node24',
-      outDir: folder,
-      emptyOutDir: false,
-      minify: false,
+      ...common(folder),
       rolldownOptions: {
-        input: {
-          main: entry('main.ts'),
-          engine: entry('engine-process.ts'),
-          compute: entry('compute-process.ts'),
-        },
+        input: Object.fromEntries(names.map((name) => [name, resolve(root, 'electron', ENTRIES[name])])),
         external: EXTERNAL,
         // No sub-folder for shared pieces: every bundle lies two levels below the root.
         output: { format: 'es', entryFileNames: '[name].mjs', chunkFileNames: 'shared-[name]-[hash].mjs' },
       },
     },
   });
+}
+
+/** Bundles the preload as one CommonJS file: a sandboxed preload can be nothing else. */
+export async function buildPreload(folder: string = out): Promise<void> {
   await build({
     configFile: false,
     root,
     logLevel: 'warn',
     build: {
-      ssr: true,
-      target: 'node24',
-      outDir: folder,
-      emptyOutDir: false,
-      minify: false,
+      ...common(folder),
       rolldownOptions: {
-        input: { preload: entry('preload.ts') },
+        input: { preload: resolve(root, 'electron/preload.ts') },
         external: ['electron'],
         output: { format: 'cjs', entryFileNames: '[name].cjs' },
       },
     },
   });
-  return folder;
 }

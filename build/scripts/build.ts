@@ -1,19 +1,30 @@
-import { writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { buildDesktop } from './build-desktop.ts';
+import { buildPreload, buildProcesses } from './build-desktop.ts';
 import { buildRenderer } from './build-renderer.ts';
-import { outFolder, sourceState, stampFile } from './stale.ts';
+import { outFolder, sourceState, stampOf } from './stale.ts';
 
-/** Builds the window and the desktop processes into `build/out`, and notes what they were built from. */
-export async function buildAll(): Promise<void> {
+/** Builds the window's page, which the desktop and the browser show. */
+export async function buildWindow(): Promise<void> {
   const state = sourceState();
   await buildRenderer();
-  await buildDesktop();
-  writeFileSync(join(outFolder, stampFile), state);
+  writeFileSync(stampOf('renderer'), state);
+}
+
+/** Builds the desktop processes. Old shared pieces would otherwise pile up under their hashed names. */
+export async function buildDesktop(): Promise<void> {
+  const state = sourceState();
+  for (const name of ['main.mjs', 'engine.mjs', 'compute.mjs', 'preload.cjs'])
+    rmSync(join(outFolder, name), { force: true });
+  mkdirSync(outFolder, { recursive: true });
+  await buildProcesses();
+  await buildPreload();
+  writeFileSync(stampOf('desktop'), state);
 }
 
 if (import.meta.main) {
   const started = performance.now();
-  await buildAll();
+  await buildWindow();
+  await buildDesktop();
   console.log(`Built into build/out in ${((performance.now() - started) / 1000).toFixed(1)} s.`);
 }

@@ -4,7 +4,11 @@ import { join, relative, resolve } from 'node:path';
 
 const root = resolve(import.meta.dirname, '../..');
 export const outFolder: string = resolve(root, 'build/out');
-export const stampFile = 'built-from.txt';
+
+export type Part = 'renderer' | 'desktop';
+
+/** The file that notes what a part was built from. */
+export const stampOf = (part: Part): string => join(outFolder, `${part}.built-from`);
 
 const SOURCES = ['electron', 'renderer', 'pipelines', 'models', 'build/scripts', 'package-lock.json', 'vite.config.ts'];
 
@@ -22,8 +26,8 @@ export function sourceState(): string {
   return hash.digest('hex');
 }
 
-/** True when `build/out` was not built from the sources as they are now. */
-export function isStale(): boolean {
-  const stamp = join(outFolder, stampFile);
+/** True when a part of `build/out` was not built from the sources as they are now. */
+export function isStale(part: Part): boolean {
+  const stamp = stampOf(part);
   return !existsSync(stamp) || readFileSync(stamp, 'utf8') !== sourceState();
 }

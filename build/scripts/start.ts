@@ -1,7 +1,7 @@
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { join, resolve } from 'node:path';
 import { electronBinary } from '#pipelines/cli/electron-binary.ts';
-import { buildAll } from './build.ts';
+import { buildDesktop, buildWindow } from './build.ts';
 import { isStale } from './stale.ts';
 
 /**
@@ -23,19 +23,41 @@ export function whyNoWindow(
 }
 
 async function start(args: readonly string[]): Promise<void> {
-  if (isStale()) {
-    console.log('Building …');
-    await buildAll();
-  }
   const binary = electronBinary();
   const reason = whyNoWindow(binary, { platform: process.platform, env: process.env, uid: process.getuid?.() });
-  const [program, programArgs] =
-    reason === undefined && binary !== undefined
-      ? [binary, [root, ...args]]
-      : [process.execPath, [join(root, 'pipelines/cli/main.ts'), 'serve', '--open', ...args]];
-  if (reason !== undefined) console.log(`Opening in a browser: ${reason}.`);
-  const child = spawn(program, programArgs, { cwd: process.cwd(), stdio: 'inherit' });
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => child.kill(signal));
+  if (isStale('renderer')) {
+    console.log('Building the window …');
+    await buildWindow();
+  }
+  if (reason === undefined && isStale('desktop')) await buildDesktop();
+  if (reason === undefined && binary !== undefined) {
+    follow(spawn(binary, [root, ...args], { stdio: 'inherit' }));
+    return;
+  }
+  console.log(`Opening in a browser: ${reason}.`);
+  const command = [join(root, 'pipelines/cli/main.ts'), 'serve', ...args];
+  const child = spawn(process.execPath, command, { stdio: ['inherit', 'pipe', 'inherit'] });
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    process.stdout.write(text);
+    const [url] = /http:\/\/127\.0\.0\.1:\S+/.exec(text) ?? [];
+    const opener = url === undefined ? undefined : browserOpener(process.platform, process.env);
+    // No browser is no failure: the address stands in the terminal.
+    if (opener !== undefined) spawn(opener[0], [...opener[1], url!], { stdio: 'ignore' }).on('error', () => {});
+  });
+  follow(child);
+}
+
+/** The program that opens an address in the person's browser; undefined where there is no screen. */
+export function browserOpener(platform: NodeJS.Platform, env: NodeJS.ProcessEnv): [string, string[]] | undefined {
+  if (platform === 'darwin') return ['open', []];
+  if (platform === 'win32') return ['cmd', ['/c', 'start', '']];
+  return env.DISPLAY || env.WAYLAND_DISPLAY ? ['xdg-open', []] : undefined;
+}
+
+/** Ends when the child ends, with its code. Ctrl-C in a terminal reaches the child by itself; anything else is passed on. */
+function follow(child: ChildProcess): void {
+  process.on('SIGINT', () => process.stdin.isTTY || child.kill('SIGINT'));
+  process.on('SIGTERM', () => child.kill('SIGTERM'));
   child.on('exit', (code, signal) => {
     process.exitCode = signal === null ? (code ?? 1) : 130;
   });

@@ -139,9 +139,10 @@ export async function runCommand(
   }
 }
 
-/** One line on standard error. A message of several lines becomes one. */
+/** One line on standard error. A message of several lines becomes one. NORTHLIGHT_DEBUG adds the stack of our own faults. */
 function writeError(error: unknown, terminal: Terminal, json: boolean): void {
   const plain = toPlainError(error);
+  if (process.env.NORTHLIGHT_DEBUG && error instanceof Error) terminal.err(`${error.stack}\n`);
   if (json) {
     terminal.err(`${JSON.stringify({ type: 'error', ...plain })}\n`);
     return;
