@@ -113,8 +113,11 @@ function rowStackedWeightGrad(op: GraphBuilder, x: Value, dy: Value, g: Geometry
     op.pad(v, [0, top, 0, left, 0, height - v.dims[1]! - top, 0, width - v.dims[3]! - left]);
   const xt = layout(x);
   const dyt = layout(dy);
-  if (xt.dims[1] !== h || xt.dims[3] !== w) throw new NorthlightError('onnx/shape', 'A convolution gradient lost its layout.');
-  const xs = Array.from({ length: kw }, (_, j) => op.reshape(shifted(xt, g.padBegin[0]!, g.padBegin[1]! - j * dw, tall, wo), [c, positions]));
+  if (xt.dims[1] !== h || xt.dims[3] !== w)
+    throw new NorthlightError('onnx/shape', 'A convolution gradient lost its layout.');
+  const xs = Array.from({ length: kw }, (_, j) =>
+    op.reshape(shifted(xt, g.padBegin[0]!, g.padBegin[1]! - j * dw, tall, wo), [c, positions]),
+  );
   const dys = Array.from({ length: kh }, (_, i) => op.reshape(shifted(dyt, i * dh, 0, tall, wo), [m, positions]));
   const product = op.gemm(op.concat(dys, 0), op.concat(xs, 0), null, { transB: true });
   // [kh, M, kw, C] → [M, C, kh, kw]

@@ -1,7 +1,14 @@
 import type { GraphBuilder, Value } from '#models/onnx/builder.ts';
 import { ONNX_DTYPE } from '#models/onnx/builder.ts';
 import { type DType, fromNumbers, type Tensor, toNumbers } from '#models/tensor/tensor.ts';
-import { broadcastDims, defineOp, type GradContext, type GradRule, type OpDefinition } from './define.ts';
+import {
+  broadcastDims,
+  defineOp,
+  type GradContext,
+  type GradRule,
+  type NodeAttributes,
+  type OpDefinition,
+} from './define.ts';
 
 /** d y / d x of a one-input operator, as an expression. */
 type UnaryRule = (context: GradContext & { x0: Value }) => Value;
@@ -27,7 +34,7 @@ const binary = (
   opType: string,
   sinceVersion: number,
   grad: GradRule | 'none',
-  fold: (a: number, b: number, dtype: DType) => number,
+  fold: (a: number, b: number, dtype: DType, attrs: NodeAttributes) => number,
   result?: DType,
 ): OpDefinition =>
   defineOp({
@@ -35,7 +42,7 @@ const binary = (
     sinceVersion,
     infer: ({ x }) => [{ dtype: result ?? x(0).dtype, dims: broadcastDims([x(0).dims, x(1).dims]) }],
     grad,
-    fold: ([a, b]) => [foldBinary(a!, b!, fold, result)],
+    fold: ([a, b], attrs) => [foldBinary(a!, b!, (x, y, dtype) => fold(x, y, dtype, attrs), result)],
   });
 
 const variadic = (opType: string, sinceVersion: number, grad: GradRule): OpDefinition =>
@@ -163,7 +170,17 @@ export const elementwise: readonly OpDefinition[] = [
   // Ties: the gradient goes to the first input that attains the extremum, as a subgradient.
   variadic('Max', 13, (c) => extremum(c)),
   variadic('Min', 13, (c) => extremum(c)),
-  binary('Mod', 13, 'none', (a, b) => ((a % b) + b) % b),
+  // y = a − b·q with a whole quotient q.
+  binary(
+    'Mod',
+    13,
+    ({ op, dy, x, y, needs }) => [
+      dy,
+      needs(1) ? op.neg(op.mul(dy, op.apply('Round', [op.div(op.sub(x(0), y), x(1))]))) : null,
+    ],
+    // With fmod the sign is the dividend's, otherwise the divisor's.
+    (a, b, _dtype, attrs) => (attrs.int('fmod', 0) === 1 ? a % b : ((a % b) + b) % b),
+  ),
 
   // Transcendental
   unary('Exp', 13, ({ y }) => y, Math.exp),

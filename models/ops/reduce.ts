@@ -1,13 +1,20 @@
 import type { GraphBuilder, Value } from '#models/onnx/builder.ts';
-import { fromNumbers, numel, toNumbers } from '#models/tensor/tensor.ts';
-import { defineOp, type GradContext, type InferContext, normalizeAxis, type OpDefinition } from './define.ts';
+import { fromNumbers, numel, type Tensor, toNumbers } from '#models/tensor/tensor.ts';
+import {
+  defineOp,
+  type GradContext,
+  type InferContext,
+  type NodeAttributes,
+  normalizeAxis,
+  type OpDefinition,
+} from './define.ts';
 import { knownInts } from './shape.ts';
 
-function axesOf(c: InferContext): number[] {
-  const rank = c.x(0).dims.length;
-  const given = c.inputs[1] ? knownInts(c, 1) : [];
+const axesOf = (c: InferContext) => reducedAxes(c.x(0).dims.length, c.inputs[1] ? knownInts(c, 1) : [], c.attrs);
+
+function reducedAxes(rank: number, given: readonly number[], attrs: NodeAttributes): number[] {
   if (given.length > 0) return given.map((a) => normalizeAxis(a, rank));
-  return c.attrs.int('noop_with_empty_axes', 0) === 1 ? [] : [...Array(rank).keys()];
+  return attrs.int('noop_with_empty_axes', 0) === 1 ? [] : [...Array(rank).keys()];
 }
 
 const keptDims = (c: InferContext) => {
@@ -41,8 +48,37 @@ const reduction = (
           },
         }
       : {}),
-    ...(fold ? { fold: ([t]) => [fromNumbers(t!.dtype, [], [fold(toNumbers(t!))])] } : {}),
+    ...(fold
+      ? {
+          fold: ([t, axes], attrs) => [
+            foldReduction(t!, reducedAxes(t!.dims.length, axes ? toNumbers(axes) : [], attrs), attrs, fold),
+          ],
+        }
+      : {}),
   });
+
+function foldReduction(
+  t: Tensor,
+  axes: readonly number[],
+  attrs: NodeAttributes,
+  fold: (values: number[]) => number,
+): Tensor {
+  const kept = t.dims.map((d, i) => (axes.includes(i) ? 1 : d));
+  const groups = Array.from({ length: numel(kept) }, (): number[] => []);
+  toNumbers(t).forEach((v, flat) => {
+    let rest = flat;
+    let at = 0;
+    let stride = 1;
+    for (let i = t.dims.length - 1; i >= 0; i--) {
+      if (kept[i] !== 1) at += (rest % t.dims[i]!) * stride;
+      rest = Math.floor(rest / t.dims[i]!);
+      stride *= kept[i]!;
+    }
+    groups[at]!.push(v);
+  });
+  const dims = attrs.int('keepdims', 1) === 1 ? kept : t.dims.filter((_, i) => !axes.includes(i));
+  return fromNumbers(t.dtype, dims, groups.map(fold));
+}
 
 const spread = (op: GraphBuilder, v: Value, like: Value) => op.expand(v, like.dims);
 

@@ -1,7 +1,7 @@
 import { NorthlightError } from '#models/errors.ts';
 import type { Value } from '#models/onnx/builder.ts';
 import { fromNumbers, toNumbers } from '#models/tensor/tensor.ts';
-import { defineOp, type InferContext } from './define.ts';
+import { defineOp, type InferContext, normalizeAxis } from './define.ts';
 
 interface ResizePlan {
   out: number[];
@@ -10,14 +10,26 @@ interface ResizePlan {
 
 function planOf(c: InferContext): ResizePlan {
   const dims = c.x(0).dims;
+  const policy = c.attrs.str('keep_aspect_ratio_policy', 'stretch');
+  if (policy !== 'stretch') {
+    throw new NorthlightError(
+      'onnx/unsupported',
+      `Resize "${c.node.name}" keeps the aspect ratio ("${policy}"), which is not supported.`,
+      'Export the model with the output size written out.',
+    );
+  }
+  const axes = c.attrs.ints('axes', [...dims.keys()]).map((a) => normalizeAxis(a, dims.length));
   const scales = c.inputs[2] ? c.constant(2) : undefined;
   const sizes = c.inputs[3] ? c.constant(3) : undefined;
+  // Axes that are not named keep their size.
+  const place = (values: readonly number[], rest: (axis: number) => number) =>
+    dims.map((_, axis) => (axes.includes(axis) ? values[axes.indexOf(axis)]! : rest(axis)));
   if (sizes && sizes.data.length > 0) {
-    const out = toNumbers(sizes);
+    const out = place(toNumbers(sizes), (axis) => dims[axis]!);
     return { out, scales: out.map((o, i) => o / dims[i]!) };
   }
   if (scales && scales.data.length > 0) {
-    const s = toNumbers(scales);
+    const s = place(toNumbers(scales), () => 1);
     return { out: dims.map((d, i) => Math.floor(d * s[i]!)), scales: s };
   }
   throw new NorthlightError(

@@ -350,15 +350,17 @@ export const shapeOps: readonly OpDefinition[] = [
         );
       }
       const { pads, rank } = fullPads(c);
+      // What was added is cut away; what negative padding cut away has no part in y and gets zeros.
       let g = c.dy;
-      x(0).dims.forEach((d, axis) => {
-        const before = pads[axis]!;
-        if (before !== 0 || pads[rank + axis] !== 0) {
-          if (before < 0 || pads[rank + axis]! < 0)
-            throw new NorthlightError('grad/unsupported', `No gradient for negative padding at node "${c.node.name}".`);
-          g = op.slice(g, axis, before, before + d);
-        }
+      x(0).dims.forEach((_, axis) => {
+        const before = Math.max(0, pads[axis]!);
+        const after = Math.max(0, pads[rank + axis]!);
+        if (before > 0 || after > 0) g = op.slice(g, axis, before, g.dims[axis]! - after);
       });
+      g = op.pad(
+        g,
+        pads.map((p) => Math.max(0, -p)),
+      );
       return withNulls(c, g);
     },
   }),

@@ -12,6 +12,8 @@ export interface SessionOptions {
   /** Training graphs keep recomputed parts (no common-subexpression pass) and give memory back. */
   readonly training?: boolean;
   readonly optimization?: 'disabled' | 'basic' | 'extended' | 'all';
+  /** Keep freed memory for the next run: faster, but the peak stays for the life of the session. Default: false. */
+  readonly arena?: boolean;
   /** Folder that external data of a model given as bytes is relative to. */
   readonly folder?: string;
 }
@@ -55,8 +57,7 @@ export async function createSession(model: string | Uint8Array, options: Session
   const config: ort.InferenceSession.SessionOptions = {
     executionProviders: [options.provider ?? 'cpu'],
     graphOptimizationLevel: options.optimization ?? 'all',
-    // The arena never gives memory back, and one stray peak would stay for the life of the process.
-    enableCpuMemArena: process.env.NL_ARENA === '1',
+    enableCpuMemArena: options.arena ?? false,
     enableMemPattern: !options.training,
     executionMode: 'sequential',
     logSeverityLevel: 4,

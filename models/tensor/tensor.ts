@@ -101,7 +101,8 @@ export function fromBytes<D extends DType>(dtype: D, dims: readonly number[], by
       'The file is damaged or was cut short: export or copy it again.',
     );
   }
-  const aligned = bytes.byteOffset % size === 0 ? bytes : bytes.slice();
+  // A Buffer's own slice would be a view: copy through the constructor.
+  const aligned = bytes.byteOffset % size === 0 ? bytes : new Uint8Array(bytes);
   const make = CONSTRUCTORS[dtype as Exclude<DType, 'string'>];
   return { dtype, dims, data: new make(aligned.buffer as ArrayBuffer, aligned.byteOffset, n) as TypedArrays[D] };
 }

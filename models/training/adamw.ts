@@ -20,7 +20,12 @@ export interface AdamWState {
 
 export function createAdamW(parameters: ReadonlyMap<string, Tensor<'float32'>>): AdamWState {
   const zeros = () => new Map([...parameters].map(([k, t]) => [k, new Float32Array(t.data.length)]));
-  return { step: 0, parameters: new Map([...parameters].map(([k, t]) => [k, f32(t.dims, t.data.slice())])), m: zeros(), v: zeros() };
+  return {
+    step: 0,
+    parameters: new Map([...parameters].map(([k, t]) => [k, f32(t.dims, t.data.slice())])),
+    m: zeros(),
+    v: zeros(),
+  };
 }
 
 /**
@@ -28,7 +33,13 @@ export function createAdamW(parameters: ReadonlyMap<string, Tensor<'float32'>>):
  * @param gradients by parameter name; scaled by `gradientScale` (for clipping or accumulation) before use.
  * @throws {NorthlightError} `train/no-gradient` when one is missing.
  */
-export function adamwStep(state: AdamWState, gradients: Readonly<Record<string, Tensor>>, learningRate: number, config: AdamWConfig, gradientScale = 1): void {
+export function adamwStep(
+  state: AdamWState,
+  gradients: Readonly<Record<string, Tensor>>,
+  learningRate: number,
+  config: AdamWConfig,
+  gradientScale = 1,
+): void {
   state.step += 1;
   const { beta1, beta2, epsilon, weightDecay } = config;
   const correction1 = 1 - beta1 ** state.step;

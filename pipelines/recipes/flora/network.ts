@@ -18,6 +18,11 @@ export interface FloraConfig {
   readonly embedding: number;
 }
 
+/** The trained weights of a network built here; its constants have other names. */
+export function namedWeights(model: Model): string[] {
+  return [...model.graph.initializers.keys()].filter((name) => /\.(weight|bias)$/.test(name));
+}
+
 const BATCH_AXIS = ['batch'] as const;
 const freeBatch = (v: Value): (number | string)[] => [...BATCH_AXIS, ...v.dims.slice(1)];
 

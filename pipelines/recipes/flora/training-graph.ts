@@ -1,13 +1,9 @@
 import { addGradients } from '#models/autodiff/grad.ts';
-import { importGraph, trainableInitializers } from '#models/autodiff/import-graph.ts';
+import { importGraph } from '#models/autodiff/import-graph.ts';
 import type { Model } from '#models/onnx/ir.ts';
 import { createBuilder } from '#models/ops/index.ts';
-
-export interface TrainingGraph {
-  readonly model: Model;
-  /** Graph inputs that are trained; each has an output `grad/<name>`. */
-  readonly parameters: readonly string[];
-}
+import type { TrainingGraph } from '#models/training/trainer.ts';
+import { namedWeights } from './network.ts';
 
 /**
  * Text encoder and UNet trained together on the mean squared error of v (Salimans and Ho 2022, arXiv:2202.00512, app. D).
@@ -15,12 +11,16 @@ export interface TrainingGraph {
  */
 export function buildTrainingGraph(textEncoder: Model, unet: Model, batch: number, tokens: number, size: number): TrainingGraph {
   const op = createBuilder();
-  const text = importGraph(op, textEncoder, { inputs: { input_ids: [batch, tokens] }, prefix: 'text_encoder.', role: roleOf(textEncoder) });
+  const role = (model: Model) => {
+    const names = new Set(namedWeights(model));
+    return (name: string) => (names.has(name) ? ('input' as const) : ('frozen' as const));
+  };
+  const text = importGraph(op, textEncoder, { inputs: { input_ids: op.input('input_ids', 'int64', [batch, tokens]) }, prefix: 'text_encoder.', role: role(textEncoder) });
   const context = text.outputs.get('last_hidden_state')!;
   const net = importGraph(op, unet, {
-    inputs: { sample: [batch, 3, size, size], timestep: [batch], encoder_hidden_states: context },
+    inputs: { sample: op.input('sample', 'float32', [batch, 3, size, size]), timestep: op.input('timestep', 'int64', [batch]), encoder_hidden_states: context },
     prefix: 'unet.',
-    role: roleOf(unet),
+    role: role(unet),
   });
   const out = net.outputs.get('out_sample')!;
   const target = op.input('target', 'float32', out.dims);
@@ -28,9 +28,9 @@ export function buildTrainingGraph(textEncoder: Model, unet: Model, batch: numbe
   const loss = op.reduceMeanAll(op.mul(difference, difference));
   op.output(loss, 'loss');
   const weights = [
-    ...trainableInitializers(textEncoder).map((n) => text.weights.get(n)!),
-    ...trainableInitializers(unet).map((n) => net.weights.get(n)!),
-  ].filter((v) => !v.name.includes('/const') && !v.name.includes('.const'));
+    ...namedWeights(textEncoder).map((n) => text.weights.get(n)!),
+    ...namedWeights(unet).map((n) => net.weights.get(n)!),
+  ];
   const grads = addGradients(op, [{ value: loss, cotangent: op.scalar(1) }], weights);
   const parameters: string[] = [];
   for (const v of weights) {
@@ -40,10 +40,4 @@ export function buildTrainingGraph(textEncoder: Model, unet: Model, batch: numbe
     parameters.push(v.name);
   }
   return { model: op.toModel('flora-training'), parameters };
-}
-
-/** Named weights are fed; the network's own constants stay constants. */
-function roleOf(model: Model): (name: string) => 'input' | 'frozen' {
-  const names = new Set(trainableInitializers(model).filter((n) => !n.startsWith('const')));
-  return (name) => (names.has(name) ? 'input' : 'frozen');
 }

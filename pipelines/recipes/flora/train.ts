@@ -1,0 +1,120 @@
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { writeFileAtomic } from '#models/files.ts';
+import type { Model } from '#models/onnx/ir.ts';
+import { writeModel } from '#models/onnx/write.ts';
+import { readSafetensors, writeSafetensors } from '#models/tensor/safetensors.ts';
+import { f32, type Tensor } from '#models/tensor/tensor.ts';
+import { createTrainerState, restoreState, stateTensors, trainSteps, trapezoid } from '#models/training/trainer.ts';
+import type { RecipeIo, RecipeOptions } from '#pipelines/recipes/types.ts';
+import { readCheckpoint, writeCheckpoint } from '#pipelines/runs/checkpoint.ts';
+import { openMetricsLog } from '#pipelines/runs/metrics-log.ts';
+import { diffusionBatch, loadOrDraw, SCHEDULER_CONFIG } from './data.ts';
+import { PICTURE_SIZE } from './dataset.ts';
+import { buildTextEncoder, buildUnet, type FloraConfig, namedWeights } from './network.ts';
+import { TOKEN_COUNT, TOKENS, tokenizerConfigJson, tokenizerJson } from './tokenizer.ts';
+import { buildTrainingGraph } from './training-graph.ts';
+
+export const floraSchema = z.object({
+  steps: z.int().min(1).default(10000).describe('updates'),
+  batch: z.int().min(1).default(16).describe('pictures per update'),
+  drawings: z.int().min(1).default(24000).describe('different training drawings'),
+  learningRate: z.number().positive().default(1e-3).describe('peak rate of AdamW'),
+  warmup: z.int().min(0).default(200).describe('updates until the peak rate'),
+  decay: z.int().min(1).default(2500).describe('updates over which the rate falls to zero at the end'),
+  captionDropout: z.number().min(0).max(1).default(0.1).describe('share of captions left empty, for guidance'),
+  emaDecay: z.number().min(0).max(1).default(0.9985).describe('decay of the averaged weights'),
+  checkpointEvery: z.int().min(1).default(250).describe('updates between checkpoints'),
+});
+
+export const FLORA: FloraConfig = {
+  size: PICTURE_SIZE,
+  channels: [32, 80, 128],
+  heads: 4,
+  textWidth: 128,
+  textLayers: 2,
+  vocabulary: TOKENS.length,
+  padId: 0,
+  tokens: TOKEN_COUNT,
+  embedding: 192,
+};
+
+/** Trains the flower model and writes it as a model folder. Stops between updates and goes on from the last checkpoint. */
+export async function trainFlora(options: RecipeOptions<z.output<typeof floraSchema>>, io: RecipeIo): Promise<{ directory: string; steps: number; loss: number }> {
+  const s = options.set;
+  const work = join(options.out, 'training');
+  mkdirSync(work, { recursive: true });
+  const data = await loadOrDraw(work, s.drawings, options.seed, (done) => io.progress('drawing', done, s.drawings), io.signal);
+  const textEncoder = buildTextEncoder(FLORA, options.seed);
+  const unet = buildUnet(FLORA, options.seed);
+  const graph = buildTrainingGraph(textEncoder, unet, s.batch, FLORA.tokens, FLORA.size);
+  const state = createTrainerState(initialWeights(textEncoder, unet, graph.parameters));
+  const checkpoint = options.resume ? readCheckpoint(work) : null;
+  if (checkpoint) restoreState(state, readSafetensors(join(checkpoint.folder, 'state.safetensors')).tensors, checkpoint.step);
+  const log = openMetricsLog(work, state.step + 1);
+  io.whenStopped(`The run is kept in ${work}; go on with --resume.`);
+  let mean = Number.NaN;
+  const save = () => writeCheckpoint(work, state.step, (folder) => writeSafetensors(join(folder, 'state.safetensors'), stateTensors(state)));
+  try {
+    await trainSteps({
+      graph,
+      state,
+      steps: s.steps,
+      batch: diffusionBatch(data, { batch: s.batch, seed: options.seed, captionDropout: s.captionDropout }),
+      learningRate: (step) => trapezoid(step, s.steps, s.learningRate, s.warmup, s.decay),
+      adamw: { beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weightDecay: 0.01 },
+      maxGradientNorm: 1,
+      emaDecay: s.emaDecay,
+      ...(options.threads ? { threads: options.threads } : {}),
+      onStep: ({ step, loss, gradientNorm, learningRate }) => {
+        mean = Number.isNaN(mean) ? loss : 0.99 * mean + 0.01 * loss;
+        log.append({ step, values: { loss, gradientNorm, learningRate } });
+        io.progress(`training, loss ${mean.toFixed(4)}`, step, s.steps);
+        if (step % s.checkpointEvery === 0 || step === s.steps) save();
+        if (io.signal.aborted) save();
+        return !io.signal.aborted;
+      },
+    });
+  } finally {
+    log.close();
+  }
+  exportFlora(options.out, textEncoder, unet, state.ema);
+  return { directory: options.out, steps: state.step, loss: mean };
+}
+
+function initialWeights(textEncoder: Model, unet: Model, names: readonly string[]): Map<string, Tensor<'float32'>> {
+  const all = new Map<string, Tensor<'float32'>>();
+  for (const [prefix, model] of [['text_encoder.', textEncoder], ['unet.', unet]] as const) {
+    for (const name of namedWeights(model)) all.set(prefix + name, model.graph.initializers.get(name) as Tensor<'float32'>);
+  }
+  return new Map(names.map((n) => [n, all.get(n)!]));
+}
+
+/** Writes a model folder in the diffusers layout with the given weights. */
+export function exportFlora(out: string, textEncoder: Model, unet: Model, weights: ReadonlyMap<string, Tensor<'float32'>>): void {
+  const json = (path: string, value: object) => writeFileAtomic(join(out, path), `${JSON.stringify(value, null, 2)}\n`);
+  const withWeights = (model: Model, prefix: string): Model => {
+    const initializers = new Map(model.graph.initializers);
+    for (const name of namedWeights(model)) {
+      const w = weights.get(prefix + name);
+      if (w) initializers.set(name, f32(w.dims, w.data));
+    }
+    return { ...model, graph: { ...model.graph, initializers } };
+  };
+  for (const folder of ['unet', 'text_encoder', 'tokenizer', 'scheduler']) mkdirSync(join(out, folder), { recursive: true });
+  writeModel(withWeights(unet, 'unet.'), join(out, 'unet', 'model.onnx'));
+  writeModel(withWeights(textEncoder, 'text_encoder.'), join(out, 'text_encoder', 'model.onnx'));
+  json('unet/config.json', { _class_name: 'UNet2DConditionModel', sample_size: FLORA.size, in_channels: 3, out_channels: 3, cross_attention_dim: FLORA.textWidth });
+  json('text_encoder/config.json', { _class_name: 'FloraTextEncoder', hidden_size: FLORA.textWidth, max_position_embeddings: FLORA.tokens });
+  json('tokenizer/tokenizer.json', tokenizerJson());
+  json('tokenizer/tokenizer_config.json', tokenizerConfigJson());
+  json('scheduler/scheduler_config.json', SCHEDULER_CONFIG);
+  json('model_index.json', {
+    _class_name: 'DDPMPipeline',
+    unet: ['northlight', 'OnnxModel'],
+    scheduler: ['diffusers', 'DDIMScheduler'],
+    text_encoder: ['northlight', 'OnnxModel'],
+    tokenizer: ['transformers', 'PreTrainedTokenizerFast'],
+  });
+}
