@@ -1,0 +1,4 @@
+import { describeGradients } from '#test/support/describe-gradients.ts';
+import { convCases } from './cases/conv.ts';
+
+describeGradients('conv', convCases);

@@ -1,0 +1,4 @@
+import { describeGradients } from '#test/support/describe-gradients.ts';
+import { elementwiseCases } from './cases/elementwise.ts';
+
+describeGradients('elementwise', elementwiseCases);
