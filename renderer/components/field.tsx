@@ -5,6 +5,7 @@ interface Props {
   readonly aside?: ReactNode;
   readonly help?: ReactNode;
   readonly problem?: string | null;
+  readonly className?: string;
   /** Draws the control with the ids that tie it to its label, help and problem. */
   children(control: {
     id: string;
@@ -14,11 +15,11 @@ interface Props {
 }
 
 /** A labelled control with its help and, when something is wrong, what. */
-export function Field({ label, aside, help, problem, children }: Props) {
+export function Field({ label, aside, help, problem, className = 'field', children }: Props) {
   const id = useId();
   const described = [help && `${id}-help`, problem && `${id}-problem`].filter(Boolean).join(' ');
   return (
-    <div className="field">
+    <div className={className}>
       <span className="label">
         <label htmlFor={id}>{label}</label>
         {aside && <span className="aside">{aside}</span>}

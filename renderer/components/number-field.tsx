@@ -23,7 +23,7 @@ export function NumberField({ label, value, onChange, min, max, step = 1, slider
   const [typed, setTyped] = useState<string | null>(null);
   const shown = typed ?? (value === null ? '' : String(value));
   return (
-    <Field label={label} {...rest}>
+    <Field label={label} className={slider ? 'field slid' : 'field'} {...rest}>
       {(control) => (
         <div className={slider ? 'number-field' : 'number-field lone'}>
           {slider && (

@@ -2,6 +2,7 @@ import { create } from 'zustand';
 import type { Adapter, Job, Model, Output, Run, Session } from '#pipelines/engine/contract.ts';
 import type { Client, Connection } from '#renderer/transport/client.ts';
 import { type EngineError, toEngineError } from '#renderer/transport/wire.ts';
+import { type Place, useNavigation } from './navigation.ts';
 import { say } from './toasts.ts';
 
 type Info = Output<'app.info'>;
@@ -35,6 +36,13 @@ export function upsert<T extends { readonly id: string }>(list: readonly T[] | n
   const all = list ?? [];
   return all.some((old) => old.id === item.id) ? all.map((old) => (old.id === item.id ? item : old)) : [item, ...all];
 }
+
+const placeOfKind: Readonly<Record<Job['kind'], Place>> = {
+  generate: 'generate',
+  tune: 'tune',
+  compare: 'compare',
+  verify: 'models',
+};
 
 const newestFirst = <T extends { readonly createdAt: string }>(list: readonly T[]): T[] =>
   [...list].sort((a, b) => b.createdAt.localeCompare(a.createdAt));
@@ -90,7 +98,9 @@ export function followEngine(client: Client): void {
     if (job.state === 'done' && (job.kind === 'tune' || job.kind === 'verify')) {
       refreshAdapters(client).catch((error) => useApp.setState({ error: toEngineError(error) }));
     }
-    if (before && job.state === 'done') say(`Done: ${job.title}`);
+    // Where its result is on screen anyway, a note would only be in the way.
+    const away = useNavigation.getState().place !== placeOfKind[job.kind];
+    if (before && away && job.state === 'done') say(`Done: ${job.title}`);
     if (before && (job.state === 'failed' || job.state === 'set-aside')) say(`Did not finish: ${job.title}`, 'bad');
   });
   client.on('session', takeSession);

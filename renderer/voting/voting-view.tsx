@@ -1,14 +1,16 @@
 import { useEffect, useRef, useState } from 'react';
 import { useStore } from 'zustand';
 import { Button } from '#renderer/components/button.tsx';
+import { EmptyState } from '#renderer/components/empty-state.tsx';
 import { ErrorNote } from '#renderer/components/error-note.tsx';
+import { Icon } from '#renderer/components/icon.tsx';
 import { Kbd } from '#renderer/components/kbd.tsx';
 import { Picture } from '#renderer/components/picture.tsx';
 import { useShortcuts } from '#renderer/state/shortcuts.ts';
 import type { Choice, Voting } from './voting-store.ts';
 
 /** The question on screen, the same for ranking and for blind comparison. */
-export function VotingView({ voting, ask }: { voting: Voting; ask: string }) {
+export function VotingView({ voting, ask, finished }: { voting: Voting; ask: string; finished: string }) {
   const state = useStore(voting.store);
   const [zoom, setZoom] = useState(false);
   const [hovered, setHovered] = useState<number | null>(null);
@@ -60,6 +62,24 @@ export function VotingView({ voting, ask }: { voting: Voting; ask: string }) {
 
   if (state.phase === 'failed' && state.error)
     return <ErrorNote error={state.error} retry={() => void voting.load()} />;
+  if (state.phase === 'finished') {
+    return (
+      <div className="voting" data-testid="voting-finished">
+        <EmptyState
+          icon={<Icon name="check" size={44} />}
+          title="Every question is answered"
+          action={
+            <Button shortcut="Ctrl+z" onClick={() => void voting.undo()} data-testid="vote-undo">
+              Undo the last answer
+            </Button>
+          }
+        >
+          {finished}
+        </EmptyState>
+        {state.error && <ErrorNote error={state.error} />}
+      </div>
+    );
+  }
   if (!question) return <div className="stage waiting" aria-busy="true" />;
 
   const busy = phase !== 'asking';

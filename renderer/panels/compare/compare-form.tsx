@@ -106,7 +106,7 @@ export function CompareForm() {
           testId="compare-prompts"
         />
         <NumberField
-          label="Questions per prompt"
+          label="Per prompt"
           value={perPrompt}
           onChange={setPerPrompt}
           min={1}

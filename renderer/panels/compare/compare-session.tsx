@@ -74,7 +74,7 @@ function Ask({ id, finished }: { id: string; finished(): void }) {
   useEffect(() => {
     if (state === 'finished') finished();
   }, [state, finished]);
-  return <VotingView voting={voting} ask="Which do you like better?" />;
+  return <VotingView voting={voting} ask="Which do you like better?" finished="Counting the answers…" />;
 }
 
 function Making({ jobId }: { jobId: string }) {

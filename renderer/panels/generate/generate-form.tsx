@@ -22,6 +22,7 @@ export function GenerateForm() {
   const action = useAction();
   const model = models?.find((m) => m.id === modelId);
   const prompts = promptLines(form.prompts);
+  const examples = (model?.examplePrompts ?? []).filter((prompt) => !prompts.includes(prompt)).slice(0, 3);
   const problems = formProblems(form);
   const input = generateInput(form, modelId, adapterId);
   const pictures = prompts.length * (form.count ?? 0);
@@ -52,13 +53,14 @@ export function GenerateForm() {
           problem={problems.prompts ?? null}
           testId="prompts"
         />
-        {model && model.examplePrompts.length > 0 && (
+        {examples.length > 0 && (
           <fieldset className="row wrap" aria-label="Example prompts">
-            {model.examplePrompts.slice(0, 4).map((prompt) => (
+            {examples.map((prompt) => (
               <button
                 key={prompt}
                 type="button"
                 className="chip"
+                title={prompt}
                 data-testid="example-prompt"
                 onClick={() => insertPrompt(prompt)}
               >
@@ -89,7 +91,7 @@ export function GenerateForm() {
           onChange={(id) => choose({ adapterId: id || null })}
         />
         <NumberField
-          label="Pictures per prompt"
+          label="Per prompt"
           value={form.count}
           onChange={(count) => edit({ count })}
           min={1}

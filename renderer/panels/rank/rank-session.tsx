@@ -85,17 +85,18 @@ export function RankSession({ id }: { id: string }) {
         <VotingView
           voting={voting}
           ask={question?.mode === 'best-of-n' ? 'Which do you like best?' : 'Which do you like better?'}
+          finished="There is nothing left to ask about these pictures. Tune with your votes, or generate more pictures to rank."
         />
         {side && (
           <aside className="standings" aria-label="Standings" data-testid="standings">
             <h3>How settled it is</h3>
             <p className="small quiet">
               {accuracy === null
-                ? `After a few more votes you see here how well your taste can be foretold. ${plural(votes, 'vote')} so far.`
-                : `From your votes so far, ${formatPercent(accuracy)} of votes that were held back are foretold rightly. ${
+                ? `After a few more votes this shows how well your votes predict one another. ${plural(votes, 'vote')} so far.`
+                : `Scores fitted to your votes predict ${formatPercent(accuracy)} of votes they have not seen. ${
                     enough
                       ? 'That is enough to tune; more still helps.'
-                      : 'Keep going until it settles above chance (50 %).'
+                      : 'A coin would reach 50 %: keep going until this is clearly above.'
                   }`}
             </p>
             {error && <ErrorNote error={error} />}

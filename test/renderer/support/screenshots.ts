@@ -70,7 +70,8 @@ try {
     await shoot(`${place}-empty`);
   }
   await page.keyboard.press('Control+1');
-  for (const i of [0, 1, 2]) await id('example-prompt').nth(i).click();
+  for (let i = 0; i < 3; i++) await id('example-prompt').first().click();
+  await id('count').fill('6');
   await id('prompts').focus();
   await page.keyboard.press('Control+Enter');
   await id('preview').first().waitFor();
@@ -78,7 +79,7 @@ try {
   await id('queue-toggle').click();
   await shoot('generate-running');
   await id('queue-toggle').click();
-  await page.waitForFunction(() => document.querySelectorAll('[data-testid=result]').length === 12);
+  await page.waitForFunction(() => document.querySelectorAll('[data-testid=result]').length === 18);
   await basics(page, 'generate');
   await shoot('generate');
   await id('result').nth(2).click();
@@ -87,7 +88,7 @@ try {
   await page.keyboard.press('Escape');
   await id('rank-these').click();
   await id('vote-left').waitFor();
-  for (let i = 0; i < 40; i++) {
+  for (let i = 0; i < 36; i++) {
     const before = await id('vote-count').textContent();
     await page.keyboard.press(['ArrowLeft', 'ArrowRight', 'ArrowDown', 'Shift+ArrowRight', '1'][i % 5] ?? '1');
     await page.waitForFunction(
