@@ -73,23 +73,35 @@ export async function startHttpServer(options: ServerOptions): Promise<HttpServe
 
   const server = createServer((request, response) => {
     for (const [name, value] of Object.entries(SECURITY_HEADERS)) response.setHeader(name, value);
-    if (!isOurHost(request)) return refuse(response, 403, 'Open Northlight by the address it printed.');
-    if (request.method !== 'GET' && request.method !== 'HEAD') return refuse(response, 405, 'Only GET is answered.');
+    if (!isOurHost(request)) {
+      refuse(response, 403, 'Open Northlight by the address it printed.');
+      return;
+    }
+    if (request.method !== 'GET' && request.method !== 'HEAD') {
+      refuse(response, 405, 'Only GET is answered.');
+      return;
+    }
     const target = parseTarget(request.url);
-    if (target === null) return refuse(response, 400, 'This address cannot be read.');
+    if (target === null) {
+      refuse(response, 400, 'This address cannot be read.');
+      return;
+    }
     const given = target.searchParams.get('token');
-    if (target.pathname === '/' && given !== null && same(given, token)) {
+    if (request.method === 'GET' && target.pathname === '/' && given !== null && same(given, token)) {
       token = null;
       response.setHeader('Set-Cookie', `${cookieName()}=${secret}; HttpOnly; SameSite=Strict; Path=/`);
       response.writeHead(303, { Location: '/', 'Cache-Control': 'no-store' }).end();
       return;
     }
     if (!hasCookie(request)) {
-      return refuse(response, 403, 'Open Northlight by the address it printed. An address with a token works once.');
+      refuse(response, 403, 'Open Northlight by the address it printed. An address with a token works once.');
+      return;
     }
-    // Reloading the first address again is harmless for the browser that used it.
     const blob = /^\/blob\/([0-9a-f]{64})$/.exec(target.pathname)?.[1];
-    if (blob !== undefined) return sendBlob(request, response, join(options.samples, `${blob}.png`));
+    if (blob !== undefined) {
+      sendBlob(request, response, join(options.samples, `${blob}.png`));
+      return;
+    }
     sendStatic(request, response, options.renderer, target.pathname);
   });
 
@@ -141,7 +153,10 @@ function listen(server: ReturnType<typeof createServer>, port: number): Promise<
 
 function sendBlob(request: IncomingMessage, response: ServerResponse, path: string): void {
   const size = sizeOfFile(path);
-  if (size === null) return refuse(response, 404, 'There is no such picture.');
+  if (size === null) {
+    refuse(response, 404, 'There is no such picture.');
+    return;
+  }
   stream(request, response, path, {
     'Content-Type': 'image/png',
     'Content-Length': size,
@@ -154,7 +169,10 @@ function sendStatic(request: IncomingMessage, response: ServerResponse, root: st
   const path = insideOf(root, pathname === '/' ? '/index.html' : pathname);
   const type = path === null ? undefined : TYPES[extname(path)];
   const size = path === null || type === undefined ? null : sizeOfFile(path);
-  if (path === null || type === undefined || size === null) return refuse(response, 404, 'There is no such file.');
+  if (path === null || type === undefined || size === null) {
+    refuse(response, 404, 'There is no such file.');
+    return;
+  }
   stream(request, response, path, { 'Content-Type': type, 'Content-Length': size, 'Cache-Control': 'no-cache' });
 }
 

@@ -25,10 +25,10 @@ const APPLICATION_ID = 0x4e4c504a;
 /**
  * Opens or creates the database of a project, checks it and brings it to the current version. An existing file is copied
  * to `<path>.backup-v<version>` before it is migrated. WAL with `synchronous=FULL`: what a call acknowledged survives a
- * power cut.
+ * power cut. `steps` are the migrations to bring it through.
  * @throws NorthlightError `store/not-a-project`, `store/newer-version`, `store/locked`, `store/corrupt`, `store/not-writable`.
  */
-export function openDb(path: string): Db {
+export function openDb(path: string, steps: readonly string[] = migrations): Db {
   let database: DatabaseSync;
   try {
     database = new DatabaseSync(path, { timeout: 5000, enableForeignKeyConstraints: true, defensive: true });
@@ -36,7 +36,7 @@ export function openDb(path: string): Db {
     throw storeError(error, path);
   }
   try {
-    prepare(database, path);
+    prepare(database, path, steps);
   } catch (error) {
     database.close();
     throw storeError(error, path);
@@ -44,7 +44,7 @@ export function openDb(path: string): Db {
   return wrap(database, path);
 }
 
-function prepare(database: DatabaseSync, path: string): void {
+function prepare(database: DatabaseSync, path: string, steps: readonly string[]): void {
   const applicationId = pragma(database, 'application_id');
   const version = pragma(database, 'user_version');
   const tables = Number(database.prepare('SELECT count(*) AS n FROM sqlite_schema').get()?.n ?? 0);
@@ -55,10 +55,10 @@ function prepare(database: DatabaseSync, path: string): void {
       'Choose a Northlight project folder, or an empty one.',
     );
   }
-  if (version > migrations.length) {
+  if (version > steps.length) {
     throw new NorthlightError(
       'store/newer-version',
-      `${path} was written by a newer Northlight (format ${version}; this one knows up to ${migrations.length}).`,
+      `${path} was written by a newer Northlight (format ${version}; this one knows up to ${steps.length}).`,
       'Open it with that version, or a later one.',
     );
   }
@@ -66,15 +66,15 @@ function prepare(database: DatabaseSync, path: string): void {
   if (check !== 'ok') throw corrupt(path, String(check));
 
   database.exec('PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA fullfsync=1; PRAGMA trusted_schema=OFF;');
-  if (version === migrations.length) return;
+  if (version === steps.length) return;
   if (version > 0) {
     const backup = `${path}.backup-v${version}`;
     if (!existsSync(backup)) database.prepare('VACUUM INTO ?').run(backup);
   }
   database.exec('BEGIN IMMEDIATE');
   try {
-    for (const migration of migrations.slice(version)) database.exec(migration);
-    database.exec(`PRAGMA application_id=${APPLICATION_ID}; PRAGMA user_version=${migrations.length};`);
+    for (const migration of steps.slice(version)) database.exec(migration);
+    database.exec(`PRAGMA application_id=${APPLICATION_ID}; PRAGMA user_version=${steps.length};`);
     database.exec('COMMIT');
   } catch (error) {
     database.exec('ROLLBACK');

@@ -98,10 +98,14 @@ function isAlive(pid: number): boolean {
   }
 }
 
-/** Field 22 of `/proc/<pid>/stat`, clock ticks since boot; null where there is no such file. */
+/**
+ * Field 22 of `/proc/<pid>/stat`, clock ticks since boot; null where there is no such file. A process that has ended but was
+ * not yet collected by its parent has none.
+ */
 function startTime(pid: number): string | null {
   const stat = readText(`/proc/${pid}/stat`);
   if (stat === null) return null;
   // The name (field 2) is in brackets and may itself contain spaces and brackets.
-  return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? null;
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return fields[0] === 'Z' || fields[0] === 'X' ? null : (fields[19] ?? null);
 }

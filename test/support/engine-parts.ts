@@ -1,0 +1,73 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { z } from 'zod';
+import type { AlgorithmInfo } from '#pipelines/engine/context.ts';
+import { createEngine } from '#pipelines/engine/engine.ts';
+import { createNodeHost } from '#pipelines/engine/hosts/node-host.ts';
+import type { QueueTimes } from '#pipelines/engine/job-queue.ts';
+import type { ModelReport } from '#pipelines/engine/model-catalog.ts';
+import type { ComputeHandle } from '#pipelines/engine/process-host.ts';
+import type { Project } from '#pipelines/store/project.ts';
+
+export const fakeAlgorithms: Record<string, AlgorithmInfo> = {
+  fake: {
+    name: 'fake',
+    title: 'Fake',
+    description: 'Counts steps.',
+    source: 'none',
+    schema: z.object({
+      steps: z.int().min(1).max(1000).default(5).describe('Updates.'),
+      stepMs: z.int().min(0).default(0).describe('Milliseconds per update.'),
+    }),
+  },
+};
+
+export function fakeReport(directory: string): ModelReport {
+  return {
+    name: directory.split('/').at(-1) ?? '',
+    family: 'fake',
+    hash: 'f'.repeat(64),
+    parameters: 1,
+    sizeBytes: 1,
+    width: 8,
+    height: 8,
+    predictionType: 'epsilon',
+    usable: true,
+    problems: [],
+    description: '',
+    examplePrompts: [],
+  };
+}
+
+/** Host and folders shared by the engines of tests: real processes running `fake-compute.ts`. */
+export function engineOn(project: Project, bundledModels: string, times: Partial<QueueTimes> = {}) {
+  const node = createNodeHost({ entry: join(import.meta.dirname, 'fake-compute.ts') });
+  const handles: ComputeHandle[] = [];
+  const engine = createEngine({
+    project,
+    kind: 'browser',
+    bundledModels,
+    host: {
+      fork: (spec) => {
+        const handle = node.fork(spec);
+        handles.push(handle);
+        return handle;
+      },
+    },
+    inspectModel: fakeReport,
+    algorithms: fakeAlgorithms,
+    checkOutputs: true,
+    times: { progressMs: 0, ...times },
+  });
+  return { engine, handles };
+}
+
+/** A folder of bundled models with one in it. */
+export function bundledFolder(parent: string): string {
+  const folder = join(parent, 'bundled');
+  mkdirSync(join(folder, 'tiny'), { recursive: true });
+  writeFileSync(join(folder, 'tiny', 'model_index.json'), '{}');
+  return folder;
+}
+
+export const TINY = 'model-bundled-tiny';
