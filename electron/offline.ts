@@ -3,9 +3,11 @@ import dns from 'node:dns';
 import net from 'node:net';
 import { NorthlightError } from '#models/errors.ts';
 
-const refuse = (what: string) => (): never => {
-  throw new NorthlightError('internal/offline', `${what} was stopped: Northlight never uses the network.`);
-};
+/** A function that can stand for a method as well as for a class. */
+const refuse = (what: string) =>
+  function refused(): never {
+    throw new NorthlightError('internal/offline', `${what} was stopped: Northlight never uses the network.`);
+  };
 
 /**
  * Makes network use in this process throw: sockets to hosts, name look-ups, datagrams, `fetch`, `WebSocket`. Pipes to local

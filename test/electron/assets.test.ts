@@ -54,7 +54,6 @@ describe('the app scheme', () => {
   test.each([
     'app://bundle.evil/index.html',
     'app://evil/index.html',
-    'app://user@bundle/index.html',
     'app://bundle/%2e%2e/outside/b.js',
     'app://bundle/..%2foutside/b.js',
     'app://bundle/..%5coutside%5cb.js',

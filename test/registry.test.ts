@@ -1,0 +1,98 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join, posix } from 'node:path';
+import { describe, expect, test } from 'vitest';
+
+/** Tells which line or which test was forgotten after adding an operator, a scheduler, a reward, … */
+
+/** `share`: files of the folder that members have in common. `testsIn`: where the tests of members may stand. */
+const REGISTRIES = [
+  { kind: 'operators', folder: 'models/ops', share: ['define'] },
+  { kind: 'model families', folder: 'models/families', share: ['layers', 'types'] },
+  { kind: 'schedulers', folder: 'pipelines/schedulers', share: ['betas', 'config', 'timesteps'] },
+  { kind: 'decoders', folder: 'pipelines/decoding', share: [] },
+  { kind: 'rewards', folder: 'pipelines/rewards', share: ['built-in', 'luma', 'manifest', 'spec'] },
+  { kind: 'algorithms', folder: 'pipelines/finetune', share: [] },
+  { kind: 'commands', folder: 'pipelines/cli/commands', share: [] },
+  { kind: 'engine handlers', folder: 'pipelines/engine/handlers', share: [], testsIn: 'pipelines/engine' },
+  { kind: 'kinds of jobs', folder: 'pipelines/engine/jobs', share: ['payloads'], testsIn: 'pipelines/engine' },
+  { kind: 'migrations', folder: 'pipelines/store/migrations', share: [], testsIn: 'pipelines/store' },
+] as const;
+
+const present = REGISTRIES.filter(
+  ([, folder]) => existsSync(folder) && readdirSync(folder).some((name) => name.endsWith('.ts')),
+);
+
+const sourcesIn = (folder: string): string[] => readdirSync(folder).filter((name) => name.endsWith('.ts'));
+
+/** Project paths that a file imports. */
+function importedBy(file: string): string[] {
+  return [...readFileSync(file, 'utf8').matchAll(/(?:from|import)\s*\(?\s*'([#.][^']+)'/g)].map(([, specifier]) =>
+    specifier!.startsWith('#') ? specifier!.slice(1) : posix.join(posix.dirname(file), specifier!),
+  );
+}
+
+function reachable(start: string): Set<string> {
+  const seen = new Set<string>();
+  const queue = [start];
+  for (let file = queue.pop(); file !== undefined; file = queue.pop()) {
+    if (seen.has(file) || !existsSync(file)) continue;
+    seen.add(file);
+    queue.push(...importedBy(file));
+  }
+  return seen;
+}
+
+const tests = readdirSync('test', { recursive: true, encoding: 'utf8' })
+  .filter((name) => /\.test\.tsx?$/.test(name))
+  .map((name) => posix.join('test', name.replaceAll('\\', '/')));
+const testImports = new Map(tests.map((file) => [file, new Set(importedBy(file))]));
+const testTexts = new Map(tests.map((file) => [file, readFileSync(file, 'utf8')]));
+
+/**
+ * Tested: a test of the same name, or one that imports the file, or one of its area that names the member ('graph grad' as
+ * one string or as words, `tune.start` for the handler of `tune`).
+ */
+function isTested(folder: string, stem: string, testsIn: string): boolean {
+  const words = stem.split('-');
+  const spelled = new RegExp(`['"\`:](${words.join('[- ]')}|${words.join(`', ?\\s*'`)})['"\`:@.]`);
+  return tests.some(
+    (file) =>
+      file === `test/${folder}/${stem}.test.ts` ||
+      testImports.get(file)!.has(`${folder}/${stem}.ts`) ||
+      (file.startsWith(`test/${testsIn}`) && spelled.test(testTexts.get(file)!)),
+  );
+}
+
+describe.each(present)('$kind', ({ folder, share, ...where }) => {
+  const shared: readonly string[] = share;
+  const members = sourcesIn(folder)
+    .map((name) => name.replace(/\.ts$/, ''))
+    .filter((stem) => stem !== 'index' && !shared.includes(stem) && !isOnlyTypes(join(folder, `${stem}.ts`)));
+
+  test('have an index', () => {
+    expect(existsSync(join(folder, 'index.ts'))).toBe(true);
+  });
+
+  test('are all reached from it', () => {
+    const found = reachable(`${folder}/index.ts`);
+    expect(members.filter((stem) => !found.has(`${folder}/${stem}.ts`))).toEqual([]);
+  });
+
+  test('are all tested', () => {
+    const testsIn = 'testsIn' in where ? where.testsIn : folder;
+    expect(members.filter((stem) => !isTested(folder, stem, testsIn))).toEqual([]);
+  });
+});
+
+/** A file that exports nothing at run time needs neither a line in the index nor a test. */
+function isOnlyTypes(path: string): boolean {
+  return !/^export (?!type\b|interface\b)/m.test(readFileSync(path, 'utf8'));
+}
+
+test('panels of the window are all in their index', () => {
+  const folder = 'renderer/panels';
+  if (!existsSync(join(folder, 'index.ts'))) return;
+  const text = readFileSync(join(folder, 'index.ts'), 'utf8');
+  const panels = readdirSync(folder, { withFileTypes: true }).filter((entry) => entry.isDirectory());
+  expect(panels.map((entry) => entry.name).filter((name) => !text.includes(`${name}/`))).toEqual([]);
+});
