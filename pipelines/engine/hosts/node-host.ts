@@ -8,8 +8,9 @@ import type { ComputeHandle, ProcessHost } from '#pipelines/engine/process-host.
  * glibc keeps big temporaries instead of returning them to the system after every step: without this a training step pays
  * 20–30 % for page faults. Other C libraries ignore both.
  */
-export const COMPUTE_ENV = {
-  MALLOC_MMAP_THRESHOLD_: String(2 ** 30),
+const COMPUTE_ENV = {
+  // The largest value that glibc accepts; a larger one is ignored without a word.
+  MALLOC_MMAP_THRESHOLD_: String(2 ** 25),
   MALLOC_TRIM_THRESHOLD_: String(2 ** 32),
 } as const;
 

@@ -1,0 +1,30 @@
+import type { JobFunction } from '#pipelines/engine/job-protocol.ts';
+import { generatePayload } from './payloads.ts';
+import { makePictures } from './pictures.ts';
+
+/** Pictures of one model, `count` for each prompt. */
+export const generate: JobFunction = async (payload, context) => {
+  const p = generatePayload.parse(payload);
+  return makePictures(
+    [
+      {
+        modelPath: p.modelPath,
+        adapterPath: p.adapterPath,
+        side: null,
+        settings: {
+          scheduler: p.scheduler,
+          steps: p.steps,
+          eta: p.eta,
+          guidanceScale: p.guidanceScale,
+          negativePrompt: p.negativePrompt,
+          seed: p.seed,
+          keepTrajectories: p.keepTrajectories,
+        },
+        requests: p.prompts.flatMap((prompt, i) =>
+          Array.from({ length: p.count }, (_, k) => ({ prompt, index: i * p.count + k, noiseIndex: p.shareInitialNoise ? i * p.count : i * p.count + k })),
+        ),
+      },
+    ],
+    context,
+  );
+};

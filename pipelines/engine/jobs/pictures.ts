@@ -1,0 +1,115 @@
+import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import type { z } from 'zod';
+import { sha256File, writeFileAtomic } from '#models/files.ts';
+import type { JobContext } from '#pipelines/engine/job-protocol.ts';
+import { encodePng } from '#pipelines/images/images.ts';
+import { generatePictures, type Picture, type PictureRequest, type SamplingSettings } from '#pipelines/sampling/generate.ts';
+import { loadPipeline } from '#pipelines/sampling/pipeline.ts';
+import { writeTrajectory } from '#pipelines/sampling/trajectory.ts';
+import { stopIfAsked } from './control.ts';
+import { openJournal } from './journal.ts';
+import { jobEvents } from './payloads.ts';
+
+type SampleFile = z.output<typeof jobEvents.sampleFile>;
+
+/** One set of pictures by one version of a model. */
+export interface PictureSet {
+  readonly modelPath: string;
+  readonly adapterPath: string | null;
+  readonly side: 'A' | 'B' | null;
+  readonly settings: SamplingSettings;
+  readonly requests: readonly PictureRequest[];
+}
+
+const PREVIEW_EVERY = 3;
+/** Previews are a courtesy: at most this many a second. */
+const PREVIEW_HZ = 5;
+
+/**
+ * Makes sets of pictures one after another. Each finished picture (and trajectory) is on disk before it enters the journal
+ * and is announced; a resumed job announces those of its journal again and makes the rest.
+ */
+export async function makePictures(sets: readonly PictureSet[], context: JobContext): Promise<{ count: number }> {
+  const journal = openJournal(context.project, context.jobId, jobEvents.sampleFile);
+  const key = (side: string | null, position: number) => `${side}:${position}`;
+  const done = new Set<string>();
+  for (const file of journal.finished) {
+    if (!existsSync(samplePath(context.project, file.hash))) continue;
+    done.add(key(file.side, file.position));
+    context.event('sampleFile', file);
+  }
+  const pictures = sets.reduce((n, s) => n + s.requests.length, 0);
+  const steps = sets[0]?.settings.steps ?? 1;
+  const report = (extra = 0) => context.progress(`picture ${Math.min(done.size + 1, pictures)} of ${pictures}`, done.size * steps + extra, pictures * steps);
+  try {
+    report();
+    for (const set of sets) {
+      const missing = set.requests.map((request, position) => ({ request, position })).filter(({ position }) => !done.has(key(set.side, position)));
+      if (missing.length === 0) continue;
+      stopIfAsked(context);
+      const pipeline = await loadPipeline(set.modelPath, { adapters: set.adapterPath ? [{ path: set.adapterPath, weight: 1 }] : [] });
+      try {
+        let lastPreview = 0;
+        const stream = generatePictures({
+          pipeline,
+          settings: set.settings,
+          requests: missing.map((m) => m.request),
+          adapterHash: set.adapterPath ? sha256File(set.adapterPath) : null,
+          previewEvery: PREVIEW_EVERY,
+          checkpoint: () => stopIfAsked(context),
+          onStep: async ({ positions, step, total, preview }) => {
+            report(positions.length * step);
+            const now = performance.now();
+            if (!preview || step === total || now - lastPreview < 1000 / PREVIEW_HZ) return;
+            lastPreview = now;
+            for (const [row, p] of positions.entries()) {
+              const { request, position } = missing[p]!;
+              const png = await encodePng(preview(row), pipeline.dims[2], pipeline.dims[1]);
+              const hash = storeBlob(context.project, png);
+              context.event('previewFile', { hash, prompt: request.prompt, index: position, step, total });
+            }
+          },
+        });
+        for await (const picture of stream) {
+          const file = storePicture(context.project, picture, set, missing[picture.position]!.position);
+          journal.append(file);
+          done.add(key(file.side, file.position));
+          context.event('sampleFile', file);
+          report();
+        }
+      } finally {
+        await pipeline.close();
+      }
+    }
+    return { count: done.size };
+  } finally {
+    journal.close();
+  }
+}
+
+const samplePath = (project: string, hash: string) => join(project, 'samples', `${hash}.png`);
+
+/** Content-addressed: an equal picture is already there. */
+export function storeBlob(project: string, png: Buffer): string {
+  const hash = createHash('sha256').update(png).digest('hex');
+  if (!existsSync(samplePath(project, hash))) writeFileAtomic(samplePath(project, hash), png);
+  return hash;
+}
+
+function storePicture(project: string, picture: Picture, set: PictureSet, position: number): SampleFile {
+  const hash = storeBlob(project, picture.png);
+  if (picture.trajectory) writeTrajectory(join(project, 'trajectories', `${hash}.safetensors`), picture.trajectory.data, picture.trajectory.origin);
+  return {
+    hash,
+    prompt: picture.prompt,
+    position,
+    seed: set.settings.seed,
+    index: picture.index,
+    width: picture.width,
+    height: picture.height,
+    trajectory: picture.trajectory !== null,
+    side: set.side,
+  };
+}

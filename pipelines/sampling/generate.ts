@@ -1,0 +1,165 @@
+import { createHash } from 'node:crypto';
+import { hashModelFolder } from '#models/families/index.ts';
+import { NorthlightError } from '#models/errors.ts';
+import { encodePng, tensorToRgb } from '#pipelines/images/images.ts';
+import { createGaussianSchedule } from '#pipelines/schedulers/index.ts';
+import type { GaussianSchedule } from '#pipelines/schedulers/types.ts';
+import { sampleLoop, type SampleRow } from './loop.ts';
+import type { ImagePipeline, PromptCondition } from './pipeline.ts';
+import type { Trajectory, TrajectoryMetadata } from './trajectory.ts';
+
+/** How to sample; the same settings and seed give the same bytes on CPU, at any batch. */
+export interface SamplingSettings {
+  /** Default: what the model's own scheduler configuration names. */
+  readonly scheduler?: 'ddim' | 'ddpm' | undefined;
+  readonly steps: number;
+  readonly eta: number;
+  readonly guidanceScale: number;
+  readonly negativePrompt: string;
+  readonly seed: number;
+  /** Every state with its log-probability. Needs noise at every step: eta > 0 or DDPM. */
+  readonly keepTrajectories: boolean;
+}
+
+/** One picture to make. Its noise is a function of (seed, index); pictures with one `noiseIndex` start alike. */
+export interface PictureRequest {
+  readonly prompt: string;
+  readonly index: number;
+  readonly noiseIndex: number;
+}
+
+export interface Picture extends PictureRequest {
+  /** Place in the list of requests. */
+  readonly position: number;
+  /** Float32 `[C, H, W]` as the scheduler left it. */
+  readonly sample: Float32Array;
+  readonly rgb: Uint8Array;
+  readonly width: number;
+  readonly height: number;
+  readonly png: Buffer;
+  /** SHA-256 of `png`. */
+  readonly hash: string;
+  readonly trajectory: { readonly data: Trajectory; readonly origin: TrajectoryMetadata } | null;
+}
+
+export interface GenerateOptions {
+  readonly pipeline: ImagePipeline;
+  readonly settings: SamplingSettings;
+  readonly requests: readonly PictureRequest[];
+  /** Pictures advanced together: a matter of previews only. Default 4. */
+  readonly batch?: number;
+  /** Unit normal start `[N, C, H, W]` for all requests, in place of seeded noise. */
+  readonly initialNoise?: Float32Array;
+  readonly adapterHash?: string | null;
+  /** After every step; `preview` gives the predicted clean picture of row `i` of the batch as RGB, at every `previewEvery`-th step. */
+  readonly onStep?: (report: StepReport) => void | Promise<void>;
+  readonly previewEvery?: number;
+  /** Asked before every step; stops by throwing. */
+  readonly checkpoint?: () => void;
+}
+
+export interface StepReport {
+  readonly positions: readonly number[];
+  readonly step: number;
+  readonly total: number;
+  readonly preview: ((row: number) => Uint8Array) | null;
+}
+
+/** @throws {NorthlightError} `sampling/no-noise` when trajectories are wanted of a deterministic sampler. */
+export function scheduleOf(pipeline: ImagePipeline, s: SamplingSettings): GaussianSchedule {
+  const ddpm = (s.scheduler ?? (pipeline.scheduler._class_name.startsWith('DDPM') ? 'ddpm' : 'ddim')) === 'ddpm';
+  if (s.keepTrajectories && !ddpm && s.eta === 0) {
+    throw new NorthlightError('sampling/no-noise', 'DDIM with eta 0 has no noise, so its steps have no probability to learn from.', 'Set eta above 0 (1 is usual), or do not keep trajectories.');
+  }
+  return createGaussianSchedule(pipeline.scheduler, {
+    ...(s.scheduler ? { name: s.scheduler } : {}),
+    steps: s.steps,
+    eta: s.eta,
+    finalAlphaCumprod: s.keepTrajectories ? 'keep-noise' : 'config',
+  });
+}
+
+/** Makes the pictures one batch after another and gives each as soon as it is finished. */
+export async function* generatePictures(options: GenerateOptions): AsyncGenerator<Picture> {
+  const { pipeline, settings, requests } = options;
+  const schedule = scheduleOf(pipeline, settings);
+  const denoiser = pipeline.denoiser(settings.guidanceScale);
+  const [channels, height, width] = pipeline.dims;
+  const size = channels * height * width;
+  const modelHash = settings.keepTrajectories ? hashModelFolder(pipeline.folder.path) : '';
+  const batch = options.batch ?? 4;
+  for (let start = 0; start < requests.length; start += batch) {
+    const chunk = requests.slice(start, start + batch);
+    const conditions = await pipeline.encode(chunk.map((r) => r.prompt), settings.negativePrompt);
+    const rows: SampleRow<PromptCondition>[] = chunk.map((r, i) => ({ condition: conditions[i]!, seed: settings.seed, index: r.index, noiseIndex: r.noiseIndex }));
+    const loop = sampleLoop({
+      denoiser,
+      schedule,
+      rows,
+      keepTrajectory: settings.keepTrajectories,
+      ...(options.previewEvery ? { previewEvery: options.previewEvery } : {}),
+      ...(options.initialNoise ? { initialNoise: options.initialNoise.subarray(start * size, (start + chunk.length) * size) } : {}),
+    });
+    const positions = chunk.map((_, i) => start + i);
+    options.checkpoint?.();
+    let next = await loop.next();
+    while (!next.done) {
+      const clean = next.value.predOriginalSample;
+      const preview = clean && ((row: number) => tensorToRgb(clean.subarray(row * size, (row + 1) * size), width, height));
+      await options.onStep?.({ positions, step: next.value.step, total: next.value.total, preview });
+      options.checkpoint?.();
+      next = await loop.next();
+    }
+    const result = next.value;
+    for (const [i, request] of chunk.entries()) {
+      const sample = result.samples.slice(i * size, (i + 1) * size);
+      const rgb = tensorToRgb(sample, width, height);
+      const png = await encodePng(rgb, width, height, { northlight: JSON.stringify(settingsText(pipeline, settings, schedule, request)) });
+      const data = result.trajectories?.[i];
+      yield {
+        ...request,
+        position: start + i,
+        sample,
+        rgb,
+        width,
+        height,
+        png,
+        hash: createHash('sha256').update(png).digest('hex'),
+        trajectory: data ? { data, origin: originOf(options, schedule, request, modelHash) } : null,
+      };
+    }
+  }
+}
+
+function settingsText(pipeline: ImagePipeline, s: SamplingSettings, schedule: GaussianSchedule, r: PictureRequest) {
+  return {
+    model: pipeline.folder.name,
+    prompt: r.prompt,
+    negativePrompt: s.negativePrompt,
+    seed: s.seed,
+    index: r.index,
+    noiseIndex: r.noiseIndex,
+    scheduler: schedule.name,
+    steps: s.steps,
+    eta: s.eta,
+    guidanceScale: s.guidanceScale,
+  };
+}
+
+function originOf(options: GenerateOptions, schedule: GaussianSchedule, r: PictureRequest, modelHash: string): TrajectoryMetadata {
+  const { settings, pipeline } = options;
+  return {
+    seed: settings.seed,
+    index: r.index,
+    noiseIndex: r.noiseIndex,
+    prompt: r.prompt,
+    negativePrompt: settings.negativePrompt,
+    guidanceScale: settings.guidanceScale,
+    scheduler: schedule.name,
+    eta: settings.eta,
+    predictionType: schedule.predictionType,
+    modelHash,
+    adapterHash: options.adapterHash ?? null,
+    schedulerConfig: { ...pipeline.folder.schedulerConfig },
+  };
+}
