@@ -1,4 +1,3 @@
-import { NorthlightError } from '#models/errors.ts';
 import { Rng } from '#models/tensor/rng.ts';
 import { wilsonInterval } from '#pipelines/preferences/index.ts';
 import type { Db } from '#pipelines/store/db.ts';
@@ -20,15 +19,13 @@ export function addBlindSample(db: Db, session: SessionRow, sample: SampleRow): 
   const [a, b] = ['A', 'B'].map((side) => pair.find((s) => s.side === side));
   if (!a || !b) return;
 
-  const known = trials.ofSession(db, session.id);
+  const taken = new Set(trials.ofSession(db, session.id).map((trial) => trial.number));
   const planned = session.planned ?? 0;
-  const taken = new Set(known.map((trial) => trial.number));
   const free = Array.from({ length: planned }, (_, i) => i + 1).filter((number) => !taken.has(number));
   const rng = new Rng(session.seed).fork('blind', ...[a.hash, b.hash].sort(), sample.prompt, sample.index);
-  const number = free[rng.int(Math.max(1, free.length))];
-  if (number === undefined) {
-    throw new NorthlightError('compare/too-many', `The comparison "${session.name}" made more pictures than planned.`);
-  }
+  // A comparison that was cancelled and resumed has more questions again: they follow at the end.
+  const number = free.length > 0 ? rng.pick(free) : Math.max(0, ...taken) + 1;
+  if (taken.size >= planned) sessions.plan(db, session.id, taken.size + 1);
   // By position in the sorted hashes, not by side: the draw must not depend on which adapter made which.
   const [first, second] = a.hash <= b.hash ? [a, b] : [b, a];
   const slots = rng.uniform() < 0.5 ? [first.id, second.id] : [second.id, first.id];

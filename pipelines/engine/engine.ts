@@ -15,7 +15,7 @@ import {
   procedures,
 } from './contract.ts';
 import { handlers } from './handlers/index.ts';
-import { emitRun, handleJobDone, handleJobEvent } from './job-events.ts';
+import { emitRun, endBlindEarly, handleJobDone, handleJobEvent } from './job-events.ts';
 import { createJobQueue, type QueueTimes } from './job-queue.ts';
 import { createModelCatalog, type InspectModel } from './model-catalog.ts';
 import type { ProcessHost } from './process-host.ts';
@@ -53,7 +53,14 @@ export function createEngine(options: EngineOptions): Engine {
   const { project } = options;
   const listeners = new Set<EngineListener>();
   const emit: EngineContext['emit'] = (name, payload) => {
-    for (const listener of listeners) listener(name, payload);
+    for (const listener of listeners) {
+      try {
+        listener(name, payload);
+      } catch (error) {
+        // A window that cannot be reached must not stop a job.
+        console.error(error);
+      }
+    }
   };
   const queue = createJobQueue({
     db: project.db,
@@ -62,6 +69,7 @@ export function createEngine(options: EngineOptions): Engine {
     ...(options.times && { times: options.times }),
     listener: {
       job: (job) => {
+        if (job.kind === 'compare' && job.state === 'cancelled') endBlindEarly(project, emit, job.sessionId);
         emit('job', job);
         emitRun(project, emit, job.runId);
       },

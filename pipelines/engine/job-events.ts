@@ -10,7 +10,7 @@ import type { JobRow } from '#pipelines/store/jobs.ts';
 import type { Project } from '#pipelines/store/project.ts';
 import { runs, strips } from '#pipelines/store/runs.ts';
 import { samples } from '#pipelines/store/samples.ts';
-import { sessions } from '#pipelines/store/sessions.ts';
+import { sessions, trials } from '#pipelines/store/sessions.ts';
 import { addBlindSample } from './blind.ts';
 import type { EngineContext } from './context.ts';
 import { comparePayload, generatePayload, jobEvents, tuneResult, verifyResult } from './jobs/payloads.ts';
@@ -141,6 +141,19 @@ function copyWhole(source: string, target: string, expected: string): void {
       'Resume the run to write it again from its last checkpoint.',
     );
   });
+}
+
+/** A comparison that was cancelled has as many questions as it has complete pairs. */
+export function endBlindEarly(project: Project, emit: Emit, sessionId: string | null): void {
+  if (sessionId === null) return;
+  const { db } = project;
+  db.tx(() => {
+    const planned = trials.ofSession(db, sessionId).length;
+    sessions.plan(db, sessionId, planned);
+    if ((sessions.get(db, sessionId)?.votes ?? 0) >= planned) samples.reveal(db, sessionId);
+  });
+  const session = sessions.get(db, sessionId);
+  if (session) emit('session', viewSession(session));
 }
 
 /** Emits what changed with a job's state: its run. */

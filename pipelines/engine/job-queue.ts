@@ -9,6 +9,7 @@ import type { ComputeHandle, ProcessHost } from './process-host.ts';
 
 /** A job that crashed this often in a row is not offered to run again by itself. */
 const SET_ASIDE_AFTER = 2;
+const RETRY_MS = 5000;
 
 export interface QueueTimes {
   /** After a soft cancel the compute process has this long to end a step before it is killed. */
@@ -21,7 +22,7 @@ export interface QueueTimes {
   readonly progressMs: number;
 }
 
-export const DEFAULT_TIMES: QueueTimes = { cancelMs: 20_000, closeMs: 10_000, exitMs: 5_000, progressMs: 200 };
+const DEFAULT_TIMES: QueueTimes = { cancelMs: 20_000, closeMs: 10_000, exitMs: 5_000, progressMs: 200 };
 
 /** What the engine does with what jobs say. May throw: the job then fails with that error. */
 export interface QueueListener {
@@ -165,17 +166,31 @@ export function createJobQueue(options: {
     handle.onExit((detail) => {
       if (current.show) clearTimeout(current.show);
       if (current.deadline) clearTimeout(current.deadline);
-      running = null;
-      try {
-        end(current, detail);
-      } finally {
-        resolveExit();
-      }
-      start();
+      finish(current, detail, resolveExit);
     });
     handle.send({ t: 'start', spec });
     if (keepAtOnce.delete(row.id)) handle.send({ t: 'stop-and-keep' });
     announce(row.id);
+  };
+
+  /** What became of a job must reach the disk: with none left, it is tried again until there is. */
+  const finish = (current: Running, detail: string, resolveExit: () => void): void => {
+    if (running === current) running = null;
+    try {
+      end(current, detail);
+    } catch (error) {
+      console.error(error);
+      if (!closed) {
+        setTimeout(() => finish(current, detail, resolveExit), RETRY_MS);
+        return;
+      }
+    }
+    resolveExit();
+    try {
+      start();
+    } catch (error) {
+      console.error(error);
+    }
   };
 
   const receive = (current: Running, message: FromCompute, eta: ReturnType<typeof createEta>): void => {

@@ -90,6 +90,10 @@ export const sessions = {
       [s.id, s.kind, s.mode, s.name, s.modelId, s.adapterA, s.adapterB, s.seed, s.planned, new Date().toISOString()],
     );
   },
+  /** Changes how many questions a blind session will have. */
+  plan: (db: Db, id: string, planned: number): void => {
+    db.run('UPDATE sessions SET planned = ? WHERE id = ?', [planned, id]);
+  },
   addSample: (db: Db, sessionId: string, sampleId: string): void => {
     db.run('INSERT OR IGNORE INTO session_samples (session_id, sample_id) VALUES (?, ?)', [sessionId, sampleId]);
   },

@@ -17,6 +17,7 @@ export const fakeAlgorithms: Record<string, AlgorithmInfo> = {
     source: 'none',
     schema: z.object({
       steps: z.int().min(1).max(1000).default(5).describe('Updates.'),
+      waitAt: z.int().default(-1).describe('Waits at this update.'),
       stepMs: z.int().min(0).default(0).describe('Milliseconds per update.'),
     }),
   },

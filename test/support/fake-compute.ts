@@ -11,8 +11,8 @@ import { openMetricsLog } from '#pipelines/runs/metrics-log.ts';
 
 /**
  * A compute process with no networks: real process, real files, real protocol. A "picture" is a file whose bytes depend on
- * (model, adapter, prompt, seed, index). Words in a prompt make it misbehave: `slow`, `hang`, `crash`, `crash-once`, `abort`,
- * `fail`, `babble`.
+ * (model, adapter, prompt, seed, index). Words in a prompt make it misbehave: `slow`, `wait@3` (before picture 3, until told
+ * something), `hang`, `crash`, `crash-once`, `abort`, `fail`, `babble`.
  */
 
 interface Picture {
@@ -43,8 +43,17 @@ async function makePictures(
   return { pictures: pictures.length };
 }
 
+/** Does nothing until it is told something; not again when the job is resumed. */
+async function waitOnce(mark: string, context: JobContext): Promise<void> {
+  if (existsSync(mark)) return;
+  writeFileAtomic(mark, '');
+  while (context.control.request === 'run') await sleep(5);
+}
+
 async function misbehave(prompt: string, context: JobContext, position: number): Promise<void> {
   if (prompt.includes('slow')) await sleep(15);
+  const wait = /wait@(\d+)/.exec(prompt)?.[1];
+  if (position === Number(wait)) await waitOnce(join(context.project, 'jobs', `waited-${context.jobId}`), context);
   if (position < 1) return;
   if (prompt.includes('hang')) {
     // As a native call does: nothing else runs until it returns.
@@ -108,6 +117,7 @@ const tune: JobFunction = async (raw, context) => {
       return null;
     }
     await sleep(Number(payload.config.stepMs ?? 0));
+    if (step === payload.config.waitAt) await waitOnce(join(payload.runDirectory, 'waited'), context);
     const point = { step, values: { loss: 1 / (step + 1) } };
     log.append(point);
     writeFileAtomic(join(payload.runDirectory, 'step'), String(step + 1));

@@ -96,15 +96,21 @@ test('a blind comparison asks each pair once, hides who made what, and counts th
 
 test('questions of a comparison can be answered while its pictures are still being made', async () => {
   const t = testEngine();
-  const { job, session } = await comparison(t, ['slow oak', 'slow elm'], 4);
+  const { job, session } = await comparison(t, ['oak wait@10', 'elm wait@10'], 4);
   // 16 pictures, side A first: the first pair is complete with the ninth.
-  await t.event('job', ({ id, done }) => id === job.id && done >= 10);
+  await t.event('job', ({ id, done }) => id === job.id && done === 10);
   const question = await t.engine.call('sessions.question', { id: session.id });
   expect((await t.job(job.id)).state).toBe('running');
   const { next } = await t.engine.call('sessions.vote', { trialId: question!.trialId, outcome: 'left' });
+  expect(next).toMatchObject({ number: 2, total: 8 });
+  const after = await t.engine.call('sessions.vote', { trialId: next!.trialId, outcome: 'left' });
+  // Two pairs are there so far. No question for now, but the session is not over.
+  expect(after).toMatchObject({ next: null, session: { remaining: 6 } });
+  await t.engine.call('jobs.pause', { id: job.id });
+  await t.reaches(job.id, 'paused');
+  await t.engine.call('jobs.resume', { id: job.id });
   await t.reaches(job.id, 'done');
-  expect((await t.engine.call('sessions.question', { id: session.id }))?.number).toBe(2);
-  if (next) expect(next.number).toBe(2);
+  expect(await t.engine.call('sessions.question', { id: session.id })).toMatchObject({ number: 3 });
 });
 
 test('a picture of an unanswered comparison cannot be starred into a list', async () => {
@@ -114,6 +120,29 @@ test('a picture of an unanswered comparison cannot be starred into a list', asyn
   const question = await t.engine.call('sessions.question', { id: session.id });
   const star = t.engine.call('samples.star', { id: question!.slots[0]!.sampleId, starred: true });
   await expect(star).rejects.toMatchObject({ code: 'sample/unknown' });
+});
+
+test('a comparison that was cancelled half-way is over when its complete pairs are answered; resumed, it goes on', async () => {
+  const t = testEngine();
+  const { job, session } = await comparison(t, ['oak wait@14', 'elm wait@14'], 6);
+  // 24 pictures, side A first: pairs are complete from the 13th on.
+  await t.event('job', ({ id, done }) => id === job.id && done === 14);
+  await t.engine.call('jobs.cancel', { id: job.id });
+  await t.reaches(job.id, 'cancelled');
+  const answerAll = async () => {
+    let question = await t.engine.call('sessions.question', { id: session.id });
+    while (question) {
+      ({ next: question } = await t.engine.call('sessions.vote', { trialId: question.trialId, outcome: 'left' }));
+    }
+    return (await t.engine.call('sessions.list', {})).find(({ id }) => id === session.id)!;
+  };
+  const early = await answerAll();
+  expect(early.remaining).toBe(0);
+  expect(early.votes).toBe(3);
+  expect((await t.engine.call('samples.list', { jobId: job.id })).total).toBe(15);
+  await t.engine.call('jobs.resume', { id: job.id });
+  await t.reaches(job.id, 'done');
+  expect(await answerAll()).toMatchObject({ votes: 12, remaining: 0 });
 });
 
 test('comparing a thing with itself is refused', async () => {

@@ -61,7 +61,12 @@ test('a finished run has metrics, a strip and an adapter whose file is copied ou
   const shown = await t.engine.call('runs.show', { id: run.id });
   expect(shown.metrics.map(({ step, values }) => [step, values.loss])).toEqual([0, 1, 2].map((s) => [s, 1 / (s + 1)]));
   expect(shown.strip.map(({ step }) => step)).toEqual([0, 1, 2]);
-  expect(shown.run).toMatchObject({ state: 'done', step: 3, totalSteps: 3, config: { steps: 3, stepMs: 0 } });
+  expect(shown.run).toMatchObject({
+    state: 'done',
+    step: 3,
+    totalSteps: 3,
+    config: { steps: 3, stepMs: 0, waitAt: -1 },
+  });
   const [adapter] = await t.engine.call('adapters.list', {});
   expect(adapter).toMatchObject({
     id: shown.run.adapterId,
@@ -83,8 +88,8 @@ test('a run that was paused goes on from its last step and logs every step once'
   const t = testEngine();
   const id = await session(t, 'pair');
   await answer(t, id, 'left');
-  const run = await t.engine.call('tune.start', { ...tuneInput(id), config: { steps: 12, stepMs: 10 } });
-  await t.event('metrics');
+  const run = await t.engine.call('tune.start', { ...tuneInput(id), config: { steps: 12, waitAt: 5 } });
+  await t.event('metrics', ({ point }) => point.step === 4);
   await t.engine.call('jobs.pause', { id: run.jobId });
   await t.reaches(run.jobId, 'paused');
   await t.engine.call('jobs.resume', { id: run.jobId });
@@ -98,8 +103,8 @@ test('stop and keep writes the adapter as it is, from a running and from a pause
   const id = await session(t, 'pair');
   await answer(t, id, 'left');
   for (const pauseFirst of [false, true]) {
-    const run = await t.engine.call('tune.start', { ...tuneInput(id), config: { steps: 1000, stepMs: 5 } });
-    await t.event('metrics', ({ runId }) => runId === run.id);
+    const run = await t.engine.call('tune.start', { ...tuneInput(id), config: { steps: 1000, waitAt: 3 } });
+    await t.event('metrics', ({ runId, point }) => runId === run.id && point.step === 2);
     if (pauseFirst) {
       await t.engine.call('jobs.pause', { id: run.jobId });
       await t.reaches(run.jobId, 'paused');
@@ -107,6 +112,8 @@ test('stop and keep writes the adapter as it is, from a running and from a pause
     await t.engine.call('jobs.stopAndKeep', { id: run.jobId });
     await t.reaches(run.jobId, 'done');
     const shown = await t.engine.call('runs.show', { id: run.id });
+    // The step it waited in is finished when it hears, and after a pause it goes on from there.
+    expect(shown.run.step).toBeGreaterThan(2);
     expect(shown.run.step).toBeLessThan(1000);
     expect(shown.run.adapterId).not.toBeNull();
   }
