@@ -133,7 +133,7 @@ test('with a hundred prompts the next question still comes within a few frames',
   );
   let question = await t.engine.call('sessions.question', { id });
   const times: number[] = [];
-  for (let n = 0; n < 130 && question; n++) {
+  for (let n = 0; n < 60 && question; n++) {
     const start = performance.now();
     ({ next: question } = await t.engine.call('sessions.vote', {
       trialId: question.trialId,
@@ -141,7 +141,7 @@ test('with a hundred prompts the next question still comes within a few frames',
     }));
     times.push(performance.now() - start);
   }
-  const median = times.sort((a, b) => a - b)[65]!;
+  const median = times.sort((a, b) => a - b)[30]!;
   // A frame is 16 ms; the machine may be busy with other things.
   expect(median).toBeLessThan(100);
 });
