@@ -1,9 +1,10 @@
+import { dirname } from 'node:path';
 import { loadTokenizer, type ModelFolder, openModelFolder } from '#models/families/index.ts';
 import type { Model } from '#models/onnx/ir.ts';
 import { encodeModel } from '#models/onnx/write.ts';
 import { createSession, type Session, type SessionOptions } from '#models/runtime/session.ts';
 import { f32, i64, numel, type Tensor } from '#models/tensor/tensor.ts';
-import { insertLora } from '#models/training/lora.ts';
+import { insertLora, type LoraScale, type LoraTarget } from '#models/training/lora.ts';
 import { readLoraFile } from '#models/training/lora-file.ts';
 import { type SchedulerConfig, parseSchedulerConfig } from '#pipelines/schedulers/index.ts';
 import type { Denoiser } from './denoiser.ts';
@@ -20,8 +21,16 @@ export interface AdapterFile {
   readonly weight: number;
 }
 
+/** An adapter in training: its numbers are fed at every call, so that changes show at once. */
+export interface LiveAdapter {
+  readonly targets: readonly LoraTarget[];
+  readonly scale: LoraScale;
+  readonly parameters: ReadonlyMap<string, Tensor>;
+}
+
 export interface PipelineOptions extends Pick<SessionOptions, 'provider' | 'threads'> {
   readonly adapters?: readonly AdapterFile[];
+  readonly live?: LiveAdapter;
 }
 
 /** A loaded image model. Close it to free its sessions. */
@@ -43,9 +52,13 @@ export async function loadPipeline(directory: string, options: PipelineOptions =
   const folder = openModelFolder(directory);
   const scheduler = parseSchedulerConfig(folder.schedulerConfig, `${folder.path}/scheduler/scheduler_config.json`);
   const session = { ...(options.provider ? { provider: options.provider } : {}), ...(options.threads ? { threads: options.threads } : {}) };
-  const unet = options.adapters?.length
-    ? await createSession(encodeModel(applyAdapters(folder.unet, options.adapters)), { ...session, folder: `${folder.path}/unet` })
-    : await createSession(folder.unetPath, session);
+  let adapted = applyAdapters(folder.unet, options.adapters ?? []);
+  const { live } = options;
+  if (live) adapted = insertLora(adapted, live.targets, live.scale, live.parameters, { as: 'inputs' });
+  const unet =
+    adapted === folder.unet
+      ? await createSession(folder.unetPath, session)
+      : await createSession(encodeModel(adapted), { ...session, folder: dirname(folder.unetPath) });
   const text = folder.textEncoderPath ? await createSession(folder.textEncoderPath, session) : null;
   const encoder = text ? createTextEncoder(folder, text) : async () => new Float32Array(0);
   const calls = { count: 0 };
@@ -60,7 +73,7 @@ export async function loadPipeline(directory: string, options: PipelineOptions =
       for (const t of texts) out.push({ prompt: await encoder(t), negative: uncond });
       return out;
     },
-    denoiser: (guidanceScale) => createDenoiser(folder, unet, guidanceScale, calls),
+    denoiser: (guidanceScale) => createDenoiser(folder, unet, guidanceScale, calls, live?.parameters),
     async close() {
       await unet.release();
       await text?.release();
@@ -97,7 +110,7 @@ function createTextEncoder(folder: ModelFolder, session: Session): (text: string
  * Each sample goes through the network alone (with its guidance twin): kernels choose their summation order by matrix size,
  * so only a fixed size gives a sample the same bytes in any batch. On two cores a larger batch gains nothing.
  */
-function createDenoiser(folder: ModelFolder, session: Session, guidanceScale: number, calls: { count: number }): Denoiser<PromptCondition> {
+function createDenoiser(folder: ModelFolder, session: Session, guidanceScale: number, calls: { count: number }, live?: ReadonlyMap<string, Tensor>): Denoiser<PromptCondition> {
   const dims = folder.dims;
   const size = numel(dims);
   const guided = folder.contextDims !== null && guidanceScale !== 1;
@@ -119,7 +132,7 @@ function createDenoiser(folder: ModelFolder, session: Session, guidanceScale: nu
       for (const [row, condition] of conditions.entries()) {
         const x = samples.subarray(row * size, (row + 1) * size);
         for (let r = 0; r < rows; r++) sample.set(x, r * size);
-        const feeds: Record<string, Tensor> = { sample: f32([rows, ...dims], sample), timestep: timeTensor(timestep) };
+        const feeds: Record<string, Tensor> = { sample: f32([rows, ...dims], sample), timestep: timeTensor(timestep), ...Object.fromEntries(live ?? []) };
         if (folder.contextDims) {
           if (guided) context.set(condition.negative, 0);
           context.set(condition.prompt, guided ? contextSize : 0);

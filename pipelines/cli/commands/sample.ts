@@ -45,6 +45,7 @@ export const sampleOptions = z.object({
   alpha: z.number().positive().optional().describe('temperature of steering: smaller follows the reward more'),
   candidates: z.int().min(1).max(4096).optional().describe('candidates per picture while steering'),
   out: z.string().min(1).describe('folder to write into'),
+  keepTrajectories: z.boolean().default(false).describe('also write OUT/trajectories, which tuning learns from'),
   saveTensors: z.boolean().default(false).describe('also write samples.safetensors'),
 });
 
@@ -62,7 +63,7 @@ export const sample = defineCommand({
   details: 'Writes OUT/0000.png … (or OUT/samples.fasta) and OUT/manifest.json.',
   options: sampleOptions,
   async run(options, io): Promise<SampleResult> {
-    const { runSample } = await import('#pipelines/sampling/run-sample.ts');
+    const { runSample } = await import('#pipelines/cli/run-sample.ts');
     return await runSample(options, io);
   },
   show(result) {

@@ -45,7 +45,7 @@ export const tune = defineCommand({
     if (options.project === undefined) {
       throw new NorthlightError('usage', '--project is missing.', 'Name the folder that the run is kept in.');
     }
-    const { runTune } = await import('#pipelines/finetune/run-tune.ts');
+    const { runTune } = await import('#pipelines/cli/run-tune.ts');
     return await runTune({ ...options, project: options.project }, io);
   },
   show(result) {

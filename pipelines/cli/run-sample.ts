@@ -1,0 +1,174 @@
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import type { z } from 'zod';
+import { NorthlightError } from '#models/errors.ts';
+import { hashModelFolder } from '#models/families/index.ts';
+import { sha256File, writeFileAtomic } from '#models/files.ts';
+import { readSafetensors, writeSafetensors } from '#models/tensor/safetensors.ts';
+import { f32, type Tensor } from '#models/tensor/tensor.ts';
+import { createReward } from '#pipelines/rewards/index.ts';
+import type { ImageItem } from '#pipelines/rewards/types.ts';
+import { generatePictures } from '#pipelines/sampling/generate.ts';
+import { type AdapterFile, type ImagePipeline, loadPipeline } from '#pipelines/sampling/pipeline.ts';
+import { writeTrajectory } from '#pipelines/sampling/trajectory.ts';
+import { bundledModelsFolder } from './bundled.ts';
+import type { CommonOptions, Io } from './command.ts';
+import type { SampleResult, sampleOptions } from './commands/sample.ts';
+
+type Options = z.output<typeof sampleOptions> & CommonOptions;
+
+const DEFAULT_STEPS = 30;
+const DEFAULT_GUIDANCE = 3;
+
+/** A folder as given, or the name of a bundled model. */
+export function findModel(nameOrPath: string): string {
+  const bundled = join(bundledModelsFolder, nameOrPath);
+  return !existsSync(nameOrPath) && existsSync(join(bundled, 'model_index.json')) ? bundled : resolve(nameOrPath);
+}
+
+/** `northlight sample`: pictures, a manifest, and on request tensors and trajectories, into one folder. */
+export async function runSample(options: Options, io: Io): Promise<SampleResult> {
+  refuseLater(options);
+  const prompts = readPrompts(options);
+  const modelPath = findModel(options.model);
+  const adapters = options.lora.map(parseLora);
+  const started = performance.now();
+  io.progress('opening the model', 0, 0);
+  const pipeline = await loadPipeline(modelPath, {
+    adapters,
+    ...(options.threads ? { threads: options.threads } : {}),
+    ...(options.provider !== 'auto' ? { provider: options.provider } : {}),
+  });
+  const rewards = await Promise.all(options.reward.map((spec) => createReward(spec)));
+  if (rewards.length > 1) throw new NorthlightError('usage', 'Only one --reward can be combined with plain sampling.', 'Score the pictures again with: northlight score --reward SPEC OUT');
+  try {
+    checkSize(options.size, pipeline);
+    const settings = {
+      scheduler: schedulerOf(options.scheduler),
+      steps: options.steps ?? numberOf(pipeline.folder.schedulerConfig.num_inference_steps) ?? DEFAULT_STEPS,
+      eta: options.eta ?? (options.keepTrajectories ? 1 : 0),
+      guidanceScale: options.guidance ?? DEFAULT_GUIDANCE,
+      negativePrompt: options.negative,
+      seed: options.seed,
+      keepTrajectories: options.keepTrajectories,
+    };
+    mkdirSync(options.out, { recursive: true });
+    io.whenStopped(`The finished pictures are kept in ${options.out}. The same command makes them again, byte for byte.`);
+    const requests = Array.from({ length: options.count }, (_, index) => ({ prompt: prompts[index % prompts.length]!, index, noiseIndex: index }));
+    const initialNoise = options.init ? readInit(options.init, options.count, pipeline) : undefined;
+    const samples: Float32Array[] = [];
+    const items: ImageItem[] = [];
+    const files: { file: string; prompt: string; seed: number; index: number; sha256: string }[] = [];
+    let stepsDone = 0;
+    const totalSteps = options.count * settings.steps;
+    const stream = generatePictures({
+      pipeline,
+      settings,
+      requests,
+      adapterHash: adapters.length > 0 ? adapters.map((a) => sha256File(a.path)).join('+') : null,
+      ...(options.batch ? { batch: options.batch } : {}),
+      ...(initialNoise ? { initialNoise } : {}),
+      onStep: ({ positions, step }) => io.progress(`picture ${files.length + 1} of ${options.count}`, stepsDone + step * positions.length, totalSteps),
+      checkpoint: () => io.signal.throwIfAborted(),
+    });
+    for await (const p of stream) {
+      const name = String(p.position).padStart(4, '0');
+      writeFileAtomic(join(options.out, `${name}.png`), p.png);
+      if (p.trajectory) {
+        mkdirSync(join(options.out, 'trajectories'), { recursive: true });
+        writeTrajectory(join(options.out, 'trajectories', `${name}.safetensors`), p.trajectory.data, p.trajectory.origin);
+      }
+      files.push({ file: `${name}.png`, prompt: p.prompt, seed: options.seed, index: p.index, sha256: p.hash });
+      if (options.saveTensors) samples.push(p.sample);
+      if (rewards.length > 0) items.push({ kind: 'image', rgb: p.rgb, width: p.width, height: p.height, prompt: p.prompt });
+      stepsDone += settings.steps;
+    }
+    const values = rewards[0] ? await rewards[0].score(items) : null;
+    if (options.saveTensors) {
+      const tensors = new Map<string, Tensor>([['samples', f32([options.count, ...pipeline.dims], joined(samples))]]);
+      if (values) tensors.set('rewards', f32([values.length], values));
+      writeSafetensors(join(options.out, 'samples.safetensors'), tensors);
+    }
+    const manifest = {
+      model: { name: pipeline.folder.name, sha256: hashModelFolder(pipeline.folder.path) },
+      adapters: adapters.map((a) => ({ weight: a.weight, sha256: sha256File(a.path) })),
+      settings,
+      provider: options.provider === 'auto' ? 'cpu' : options.provider,
+      files,
+    };
+    writeFileAtomic(join(options.out, 'manifest.json'), `${JSON.stringify(manifest, null, 2)}\n`);
+    return {
+      count: files.length,
+      seconds: (performance.now() - started) / 1000,
+      denoiserCalls: pipeline.calls.count,
+      rewardCalls: values?.length ?? 0,
+      ...(values ? { rewards: summary(values) } : {}),
+    };
+  } finally {
+    await Promise.all(rewards.map((r) => r.close()));
+    await pipeline.close();
+  }
+}
+
+/** Options of the whole command line that this version does not carry out yet are refused, not ignored. */
+function refuseLater(options: Options): void {
+  if (options.decode !== 'plain') {
+    throw new NorthlightError('usage', `--decode ${options.decode} is not available in this version.`, 'Use --decode plain.');
+  }
+  if (options.class !== undefined) throw new NorthlightError('usage', '--class needs a class-conditional model.', 'Use --prompt.');
+}
+
+function schedulerOf(name: Options['scheduler']): 'ddim' | 'ddpm' | undefined {
+  if (name === undefined || name === 'ddim' || name === 'ddpm') return name;
+  throw new NorthlightError('usage', `--scheduler ${name} is not available in this version.`, 'Use ddim or ddpm.');
+}
+
+function readPrompts(options: Options): string[] {
+  const prompts = [...options.prompt];
+  if (options.prompts !== undefined) {
+    try {
+      prompts.push(...readFileSync(options.prompts, 'utf8').split('\n').map((l) => l.trim()).filter(Boolean));
+    } catch {
+      throw new NorthlightError('usage', `The prompt file ${options.prompts} cannot be read.`, 'Check the path given with --prompts.');
+    }
+  }
+  return prompts.length > 0 ? prompts : [''];
+}
+
+/** FILE[:WEIGHT] */
+function parseLora(spec: string): AdapterFile {
+  const match = /^(.*):(-?\d+(?:\.\d+)?)$/.exec(spec);
+  return match ? { path: resolve(match[1]!), weight: Number(match[2]) } : { path: resolve(spec), weight: 1 };
+}
+
+function checkSize(size: string | undefined, pipeline: ImagePipeline): void {
+  const [, height, width] = pipeline.dims;
+  if (size !== undefined && size !== `${width}x${height}`) {
+    throw new NorthlightError('usage', `${pipeline.folder.name} makes ${width}x${height} pictures, not ${size}.`, 'Leave --size out.');
+  }
+}
+
+function readInit(path: string, count: number, pipeline: ImagePipeline): Float32Array {
+  const latents = readSafetensors(path).tensors.get('latents');
+  const dims = [count, ...pipeline.dims];
+  if (latents?.dtype !== 'float32' || latents.dims.join() !== dims.join()) {
+    throw new NorthlightError('usage', `${path} has no float32 tensor "latents" of shape [${dims.join(', ')}].`, 'Give one unit-normal start per picture.');
+  }
+  return latents.data as Float32Array;
+}
+
+const numberOf = (v: unknown): number | undefined => (typeof v === 'number' ? v : undefined);
+
+function joined(parts: readonly Float32Array[]): Float32Array {
+  const size = parts[0]?.length ?? 0;
+  const out = new Float32Array(size * parts.length);
+  for (const [i, p] of parts.entries()) out.set(p, i * size);
+  return out;
+}
+
+function summary(values: Float32Array) {
+  const list = [...values];
+  const mean = list.reduce((a, b) => a + b, 0) / list.length;
+  const std = Math.sqrt(list.reduce((a, b) => a + (b - mean) ** 2, 0) / list.length);
+  return { mean, std, min: Math.min(...list), max: Math.max(...list), values: list };
+}

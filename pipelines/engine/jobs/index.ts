@@ -1,0 +1,25 @@
+import type { JobFunction, JobSpec } from '#pipelines/engine/job-protocol.ts';
+import { compare } from './compare.ts';
+import { JobStopped } from './control.ts';
+import { generate } from './generate.ts';
+import { tune } from './tune.ts';
+import { verify } from './verify.ts';
+
+/** A job that stops because it was told to has not failed: it returns, and its journal says how far it came. */
+const stoppable =
+  (job: JobFunction): JobFunction =>
+  async (payload, context) => {
+    try {
+      return await job(payload, context);
+    } catch (error) {
+      if (error instanceof JobStopped) return null;
+      throw error;
+    }
+  };
+
+export const jobs: Record<JobSpec['kind'], JobFunction> = {
+  generate: stoppable(generate),
+  compare: stoppable(compare),
+  tune: stoppable(tune),
+  verify: stoppable(verify),
+};

@@ -1,0 +1,360 @@
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { NorthlightError } from '#models/errors.ts';
+import { hashModelFolder } from '#models/families/index.ts';
+import { sha256File, writeFileAtomic } from '#models/files.ts';
+import { encodeModel } from '#models/onnx/write.ts';
+import { createSession } from '#models/runtime/session.ts';
+import { Rng } from '#models/tensor/rng.ts';
+import { f32, fromNumbers, numel, type Tensor } from '#models/tensor/tensor.ts';
+import { readSafetensors, writeSafetensors } from '#models/tensor/safetensors.ts';
+import { adamwStep, type AdamWState, clipFactor, createAdamW, globalNorm } from '#models/training/adamw.ts';
+import { findLoraTargets, initLora, insertLora } from '#models/training/lora.ts';
+import { writeLoraFile } from '#models/training/lora-file.ts';
+import { verifyLora } from '#models/training/lora-verify.ts';
+import { readCheckpoint, writeCheckpoint } from '#pipelines/runs/checkpoint.ts';
+import { openMetricsLog } from '#pipelines/runs/metrics-log.ts';
+import { generatePictures } from '#pipelines/sampling/generate.ts';
+import { type ImagePipeline, loadPipeline, type PromptCondition } from '#pipelines/sampling/pipeline.ts';
+import { readTrajectory, type Trajectory, type TrajectoryMetadata } from '#pipelines/sampling/trajectory.ts';
+import { buildD3poGraph } from './d3po-graph.ts';
+import { probeFeeds } from './probe.ts';
+import { defineAlgorithm, type FinetuneResult, type FinetuneTask } from './types.ts';
+
+const schema = z.object({
+  steps: z.int().min(1).max(1_000_000).default(400).describe('Updates of the adapter.'),
+  itemsPerUpdate: z.int().min(1).max(256).default(4).describe('Items per update; an item is one denoising step of one compared pair.'),
+  learningRate: z.number().positive().max(1).default(3e-4).describe('Peak rate of AdamW, after a short warm-up. Paper: 3e-5 with 400 epochs.'),
+  beta: z.number().positive().default(500).describe('How firmly the model stays at the reference: logits are beta × the mean log-ratio per dimension, so D/2 to D is one nat per step; small values never saturate. Paper: 0.1, together with a ratio clip of 0.1.'),
+  ratioClip: z.number().positive().max(0.99).nullable().default(null).describe('Clamp of each ratio to 1 ± this value, as in the released code (0.1). Off by default: a clamped ratio gives no gradient.'),
+  rank: z.int().min(1).max(256).default(8).describe('Rank of the adapter. Paper: 4.'),
+  alpha: z.number().positive().nullable().default(null).describe('Scale of the adapter is alpha / rank; empty: alpha = rank.'),
+  targets: z.enum(['attention', 'linear', 'all']).default('all').describe('Layers that get an adapter: attention projections, all linear layers, or convolutions too.'),
+  weightDecay: z.number().min(0).default(1e-4).describe('Decoupled weight decay. Paper: 1e-4.'),
+  maxGradientNorm: z.number().positive().default(1).describe('Gradients are scaled down to this norm.'),
+  stripEvery: z.int().min(1).default(50).describe('Updates between rows of fixed-seed sample pictures.'),
+  checkpointEvery: z.int().min(1).default(10).describe('Updates between checkpoints.'),
+  seed: z.int().min(0).default(0).describe('Order of the items and start of the adapter.'),
+});
+export type D3poConfig = z.output<typeof schema>;
+
+interface Item {
+  readonly pair: number;
+  readonly step: number;
+}
+
+interface Chain {
+  readonly data: Trajectory;
+  readonly origin: TrajectoryMetadata;
+}
+
+const STRIP_STEPS = 20;
+const WARMUP = 10;
+
+/**
+ * Direct preference for denoising diffusion policy optimisation (Yang et al. 2023, arXiv:2311.13231): the outcome of a
+ * comparison is copied to every denoising step of both stored trajectories, and each step gets a DPO loss.
+ *
+ * Deviation 1: the released code clamps every ratio to 1 ± 0.1, which leaves the loss between 0.683 and 0.703 and stops
+ * the gradient where the model has moved; here the clamp is off (`ratioClip`) and `beta` does the anchoring.
+ * Deviation 2: the released human-feedback script takes the model of the previous round as reference; here the reference
+ * is always the base model, so that KL and adapter are against what other tools will load.
+ * An update takes `itemsPerUpdate` (pair, step) items in a fresh order each epoch instead of all steps of a pair.
+ */
+export const d3po = defineAlgorithm({
+  name: 'd3po',
+  title: 'D3PO',
+  description: 'Learns from comparisons of pictures whose denoising steps were kept. No reward model.',
+  source: 'Yang et al. 2023, arXiv:2311.13231',
+  schema,
+  run,
+});
+
+async function run(task: FinetuneTask<D3poConfig>): Promise<FinetuneResult | null> {
+  const { config, runDirectory } = task;
+  if (task.pairs.length === 0) {
+    throw new NorthlightError('tune/no-pairs', 'There is no decided comparison to learn from.', 'Rank some pictures first: each clear choice between two pictures of one prompt is a pair.');
+  }
+  mkdirSync(runDirectory, { recursive: true });
+  task.progress('opening the model', 0, config.steps);
+  const chains = loadChains(task);
+  const { guidanceScale } = chains[0]!.winner.origin;
+
+  const base = await loadPipeline(task.modelPath, task.threads ? { threads: task.threads } : {});
+  const { folder } = base;
+  const modelHash = hashModelFolder(folder.path);
+  const targets = findLoraTargets(folder.unet, config.targets);
+  const scale = { rank: config.rank, alpha: config.alpha ?? config.rank };
+  const state: AdamWState = createAdamW(initLora(targets, scale, new Rng(config.seed).fork('lora')));
+  const names = [...state.parameters.keys()];
+  const live = await loadPipeline(task.modelPath, { ...(task.threads ? { threads: task.threads } : {}), live: { targets, scale, parameters: state.parameters } });
+  const graph = buildD3poGraph({
+    unet: insertLora(folder.unet, targets, scale, state.parameters),
+    parameters: names,
+    items: config.itemsPerUpdate,
+    dims: folder.dims,
+    contextDims: folder.contextDims,
+    guidanceScale,
+    beta: config.beta,
+    ratioClip: config.ratioClip,
+  });
+  const session = await createSession(encodeModel(graph), { training: true, arena: true, ...(task.threads ? { threads: task.threads } : {}) });
+
+  const total = chains[0]!.winner.data.steps.length;
+  const items: Item[] = chains.flatMap((_, pair) => Array.from({ length: total }, (_, step) => ({ pair, step })));
+  /** Last seen margin of each item, NaN before it was seen: whether a pair is ordered is told by the sum over its steps. */
+  const margins = new Float32Array(items.length).fill(Number.NaN);
+  const checkpoint = readCheckpoint(runDirectory);
+  if (checkpoint) restore(state, margins, readSafetensors(join(checkpoint.folder, 'state.safetensors')).tensors, checkpoint.step);
+  else writeFileAtomic(join(runDirectory, 'config.json'), `${JSON.stringify({ algorithm: 'd3po', model: folder.name, modelHash, config, pairs: task.pairs }, null, 2)}\n`);
+  const log = openMetricsLog(runDirectory, state.step + 1);
+  const save = () => writeCheckpoint(runDirectory, state.step, (f) => writeSafetensors(join(f, 'state.safetensors'), snapshot(state, margins)));
+  const feed = createFeeder(base, chains, modelHash);
+
+  try {
+    if (state.step === 0) await drawStrip(task, live, guidanceScale, 0);
+    while (state.step < config.steps) {
+      const request = task.request();
+      if (request === 'stop') {
+        save();
+        return null;
+      }
+      if (request === 'keep') break;
+      const chosen = pick(items, state.step, config);
+      const feeds = await feed(chosen.map((i) => items[i]!));
+      const out = await session.run({ ...feeds, ...Object.fromEntries(state.parameters) });
+      const gradients = Object.fromEntries(names.map((n) => [n, out[`grad/${n}`]!]));
+      const gradientNorm = globalNorm(Object.values(gradients));
+      const rate = config.learningRate * Math.min(1, (state.step + 1) / WARMUP);
+      adamwStep(state, gradients, rate, { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: config.weightDecay }, clipFactor(gradientNorm, config.maxGradientNorm));
+
+      const logRatio = out.logRatio!.data as Float32Array;
+      chosen.forEach((item, k) => {
+        margins[item] = logRatio[k]! - logRatio[k + chosen.length]!;
+      });
+      const kl = out.kl!.data as Float32Array;
+      const values = {
+        loss: (out.loss!.data as Float32Array)[0]!,
+        ordered: orderedShare(margins, chains.length, total),
+        // Nats per denoising step and dimension, averaged over the items of this update.
+        kl: kl.reduce((a, b) => a + b, 0) / kl.length,
+        gradientNorm,
+      };
+      if (!Number.isFinite(values.loss) || !Number.isFinite(gradientNorm)) {
+        throw new NorthlightError('tune/diverged', `The loss is not a number at update ${state.step}.`, 'Resume from the last checkpoint with a smaller learningRate or a larger beta.');
+      }
+      log.append({ step: state.step, values });
+      task.metrics(state.step, values);
+      task.progress(`update ${state.step} of ${config.steps}`, state.step, config.steps);
+      if (state.step % config.stripEvery === 0 || state.step === config.steps) await drawStrip(task, live, guidanceScale, state.step);
+      if (state.step % config.checkpointEvery === 0) save();
+    }
+    save();
+    return await finish(task, base, state, targets, scale, modelHash);
+  } finally {
+    log.close();
+    await session.release();
+    await live.close();
+    await base.close();
+  }
+}
+
+/** Both trajectories of every pair, each file read once. @throws {NorthlightError} `tune/mixed` when settings differ. */
+function loadChains(task: FinetuneTask<D3poConfig>): { winner: Chain; loser: Chain }[] {
+  const known = new Map<string, Chain>();
+  const load = (path: string): Chain => {
+    let chain = known.get(path);
+    if (!chain) {
+      const { trajectory, origin } = readTrajectory(path);
+      chain = { data: trajectory, origin };
+      known.set(path, chain);
+    }
+    return chain;
+  };
+  const pairs = task.pairs.map((p) => ({ winner: load(p.winner.trajectoryPath), loser: load(p.loser.trajectoryPath) }));
+  const first = pairs[0]!.winner;
+  for (const { winner, loser } of pairs) {
+    for (const c of [winner, loser]) {
+      if (c.data.steps.length !== first.data.steps.length || c.origin.guidanceScale !== first.origin.guidanceScale) {
+        throw new NorthlightError('tune/mixed', 'The compared pictures were made with different numbers of steps or guidance.', 'Tune from sessions whose pictures share these settings.');
+      }
+    }
+  }
+  return pairs;
+}
+
+/** Items of an update: consecutive places of a fresh shuffle per epoch, a pure function of (seed, step). */
+export function pick(items: readonly unknown[], step: number, config: Pick<D3poConfig, 'itemsPerUpdate' | 'seed'>): number[] {
+  const orders = new Map<number, number[]>();
+  return Array.from({ length: config.itemsPerUpdate }, (_, k) => {
+    const at = step * config.itemsPerUpdate + k;
+    const epoch = Math.floor(at / items.length);
+    let order = orders.get(epoch);
+    if (!order) {
+      order = new Rng(config.seed).fork('order', epoch).shuffle([...items.keys()]);
+      orders.set(epoch, order);
+    }
+    return order[at % items.length]!;
+  });
+}
+
+/** Feeds of the training graph for some items, winners first. */
+function createFeeder(base: ImagePipeline, chains: readonly { winner: Chain; loser: Chain }[], modelHash: string): (items: readonly Item[]) => Promise<Record<string, Tensor>> {
+  const { folder } = base;
+  const size = numel(folder.dims);
+  const timeType = folder.unet.graph.inputs.find((i) => i.name === 'timestep')!.dtype;
+  return async (items) => {
+    const rows = [...items.map((i) => ({ chain: chains[i.pair]!.winner, step: i.step })), ...items.map((i) => ({ chain: chains[i.pair]!.loser, step: i.step }))];
+    const picture = () => new Float32Array(rows.length * size);
+    const [sample, prev, reference] = [picture(), picture(), picture()];
+    const a: number[] = [];
+    const b: number[] = [];
+    const std: number[] = [];
+    const timesteps: number[] = [];
+    const conditions: PromptCondition[] = [];
+    for (const [row, { chain, step }] of rows.entries()) {
+      const { states, steps } = chain.data;
+      const s = steps[step]!;
+      const x = states.subarray(step * size, (step + 1) * size);
+      const next = states.subarray((step + 1) * size, (step + 2) * size);
+      sample.set(x, row * size);
+      prev.set(next, row * size);
+      a.push(s.sample);
+      b.push(s.output);
+      std.push(s.std);
+      timesteps.push(s.timestep);
+      const [condition] = await base.encode([chain.origin.prompt], chain.origin.negativePrompt);
+      conditions.push(condition!);
+      const noise = reference.subarray(row * size, (row + 1) * size);
+      if (chain.origin.adapterHash === null && chain.origin.modelHash === modelHash) {
+        // The base model made this step: what it added to its mean is the noise of the seed.
+        new Rng(chain.origin.seed).fork('noise', chain.origin.index, step).fillNormal(noise);
+      } else {
+        const output = await base.denoiser(chain.origin.guidanceScale).predict(x, s.timestep, [condition!]);
+        for (let d = 0; d < size; d++) noise[d] = (next[d]! - (s.sample * x[d]! + s.output * output[d]!)) / s.std;
+      }
+    }
+    const column = (values: readonly number[]) => f32([rows.length, ...folder.dims.map(() => 1)], values);
+    const dims = [rows.length, ...folder.dims];
+    const feeds: Record<string, Tensor> = {
+      sample: f32(dims, sample),
+      prev: f32(dims, prev),
+      reference: f32(dims, reference),
+      timestep: fromNumbers(timeType, [rows.length], timesteps),
+      a: column(a),
+      b: column(b),
+      std: column(std),
+    };
+    if (folder.contextDims) {
+      const stack = (of: (c: PromptCondition) => Float32Array) => f32([rows.length, ...folder.contextDims!], concatenate(conditions.map(of)));
+      feeds.prompt = stack((c) => c.prompt);
+      if (chains[0]!.winner.origin.guidanceScale !== 1) feeds.negative = stack((c) => c.negative);
+    }
+    return feeds;
+  };
+}
+
+function concatenate(parts: readonly Float32Array[]): Float32Array {
+  const out = new Float32Array(parts.reduce((n, p) => n + p.length, 0));
+  let at = 0;
+  for (const p of parts) {
+    out.set(p, at);
+    at += p.length;
+  }
+  return out;
+}
+
+/** Share of pairs whose margins, summed over the steps seen so far, favour the winner; a pair not seen yet does not count. */
+export function orderedShare(margins: Float32Array, pairs: number, steps: number): number {
+  let seen = 0;
+  let ordered = 0;
+  for (let p = 0; p < pairs; p++) {
+    let sum = 0;
+    let any = false;
+    for (let s = 0; s < steps; s++) {
+      const m = margins[p * steps + s]!;
+      if (Number.isNaN(m)) continue;
+      any = true;
+      sum += m;
+    }
+    if (!any) continue;
+    seen++;
+    if (sum > 0) ordered++;
+  }
+  return seen === 0 ? 0 : ordered / seen;
+}
+
+async function drawStrip(task: FinetuneTask<D3poConfig>, live: ImagePipeline, guidanceScale: number, step: number): Promise<void> {
+  const pictures: { prompt: string; png: Buffer }[] = [];
+  const stream = generatePictures({
+    pipeline: live,
+    settings: { scheduler: 'ddim', steps: STRIP_STEPS, eta: 0, guidanceScale, negativePrompt: '', seed: task.config.seed, keepTrajectories: false },
+    requests: task.stripPrompts.map((prompt, i) => ({ prompt, index: i, noiseIndex: i })),
+  });
+  for await (const p of stream) pictures.push({ prompt: p.prompt, png: p.png });
+  task.strip(step, pictures);
+}
+
+function snapshot(state: AdamWState, margins: Float32Array): Map<string, Tensor> {
+  const out = new Map<string, Tensor>([['margins', f32([margins.length], margins)]]);
+  for (const [name, p] of state.parameters) {
+    out.set(`p/${name}`, p);
+    out.set(`m/${name}`, f32(p.dims, state.m.get(name)!));
+    out.set(`v/${name}`, f32(p.dims, state.v.get(name)!));
+  }
+  return out;
+}
+
+function restore(state: AdamWState, margins: Float32Array, tensors: ReadonlyMap<string, Tensor>, step: number): void {
+  const copy = (into: Float32Array, key: string) => {
+    const t = tensors.get(key);
+    if (!t || t.data.length !== into.length) throw new NorthlightError('run/mismatch', `The checkpoint has no fitting "${key}".`, 'The settings of a run cannot change while it is under way: start a new run.');
+    into.set(t.data as Float32Array);
+  };
+  copy(margins, 'margins');
+  for (const [name, p] of state.parameters) {
+    copy(p.data, `p/${name}`);
+    copy(state.m.get(name)!, `m/${name}`);
+    copy(state.v.get(name)!, `v/${name}`);
+  }
+  state.step = step;
+}
+
+/** Writes the adapter, reads it back, and compares its effect with the live one. */
+async function finish(
+  task: FinetuneTask<D3poConfig>,
+  base: ImagePipeline,
+  state: AdamWState,
+  targets: ReturnType<typeof findLoraTargets>,
+  scale: { rank: number; alpha: number },
+  modelHash: string,
+): Promise<FinetuneResult> {
+  const { config } = task;
+  task.progress('writing the adapter', state.step, config.steps);
+  const adapterPath = join(task.runDirectory, 'adapter.safetensors');
+  writeLoraFile(adapterPath, {
+    targets,
+    config: { ...scale, targets: config.targets },
+    parameters: state.parameters,
+    prefix: 'lora_unet_',
+    metadata: new Map([
+      ['method', 'd3po'],
+      ['pairs', String(task.pairs.length)],
+      ['updates', String(state.step)],
+      ['base_model', base.folder.name],
+      ['base_model_sha256', modelHash],
+    ]),
+  });
+  const check = await verifyLora({
+    modelPath: base.folder.unetPath,
+    model: base.folder.unet,
+    file: adapterPath,
+    live: state.parameters,
+    liveScale: scale,
+    feeds: probeFeeds(base.folder),
+    prefix: 'lora_unet_',
+    ...(task.threads ? { threads: task.threads } : {}),
+  });
+  return { adapterPath, hash: sha256File(adapterPath), rank: config.rank, steps: state.step, verifiedDifference: check.difference };
+}
