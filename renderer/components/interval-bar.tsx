@@ -10,9 +10,9 @@ interface Props {
 
 const WIDTH = 640;
 const HEIGHT = 76;
-const PAD = 24;
+const PAD = 8;
 
-/** A share with its interval as a dot with whiskers on a 0 to 100 % line; the dashed half is "no difference". */
+/** A share with its interval as a dot with whiskers on a 0 to 100% line; the dashed half is "no difference". */
 export function IntervalBar({ value, interval, left, right }: Props) {
   const x = (share: number) => PAD + share * (WIDTH - 2 * PAD);
   const [low, high] = interval;
@@ -21,7 +21,7 @@ export function IntervalBar({ value, interval, left, right }: Props) {
       className="interval"
       viewBox={`0 0 ${WIDTH} ${HEIGHT}`}
       role="img"
-      aria-label={`${formatPercent(value)}, 95 % interval ${formatPercent(low)} to ${formatPercent(high)}`}
+      aria-label={`${formatPercent(value)}, 95% interval ${formatPercent(low)} to ${formatPercent(high)}`}
     >
       <rect className="bar" x={x(0)} y={24} width={x(value) - x(0)} height={20} rx={3} />
       <line className="axis" x1={x(0)} x2={x(1)} y1={44} y2={44} />

@@ -62,7 +62,7 @@ export function LineChart({ title, help, points, smoothing = 0.85, share = false
       <figcaption className="title">
         <h3 title={help}>{title}</h3>
         <span className="read-out">
-          {raw && mean ? `${text(mean.y)}${hover === null ? '' : ` (raw ${text(raw.y)}, step ${raw.x})`}` : ''}
+          {raw && mean ? `${text(mean.y)} at step ${raw.x}${hover === null ? '' : `, raw ${text(raw.y)}`}` : '–'}
         </span>
       </figcaption>
       <div ref={frame}>

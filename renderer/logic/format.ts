@@ -22,12 +22,12 @@ export function formatNumber(value: number): string {
   return text.replace(/-/g, '−');
 }
 
-/** A share as a whole percentage, "62 %"; never rounds an unfinished share up to all or down to none. */
+/** A share as a whole percentage, "62%"; never rounds an unfinished share up to all or down to none. */
 export function formatPercent(share: number): string {
   const percent = Math.round(share * 100);
-  if (percent === 100 && share < 1) return '99 %';
-  if (percent === 0 && share > 0) return '1 %';
-  return `${percent} %`;
+  if (percent === 100 && share < 1) return '99%';
+  if (percent === 0 && share > 0) return '1%';
+  return `${percent}%`;
 }
 
 export function formatBytes(bytes: number): string {

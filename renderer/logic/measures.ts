@@ -7,7 +7,7 @@ export interface Measure {
   readonly key: string;
   readonly title: string;
   readonly help: string;
-  /** Draw as a share, 0 to 100 %. */
+  /** Draw as a share, 0 to 100%. */
   readonly share: boolean;
 }
 
@@ -16,7 +16,7 @@ const MAIN: readonly (Omit<Measure, 'key'> & { readonly names: readonly string[]
   {
     names: ['pairAccuracy', 'implicitAccuracy', 'orderedShare', 'accuracy'],
     title: 'Pairs ordered your way',
-    help: 'Share of your choices where the tuned model now prefers the picture you preferred. 50 % is a coin toss.',
+    help: 'Share of your choices where the tuned model now prefers the picture you preferred. 50% is a coin toss.',
     share: true,
   },
   {

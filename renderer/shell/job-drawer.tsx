@@ -105,7 +105,9 @@ export function JobDrawer() {
         <Icon name={open ? 'down' : 'up'} size={16} />
         <strong>Queue</strong>
         <span className="grow cut quiet">{summary}</span>
-        {stuck > 0 && <span className="badge bad">{plural(stuck, 'job')} needs a look</span>}
+        {stuck > 0 && (
+          <span className="badge bad">{stuck === 1 ? '1 job needs a look' : `${stuck} jobs need a look`}</span>
+        )}
         {running && waiting > 0 && <span className="badge">{waiting} waiting</span>}
         {running && running.total > 0 && (
           <span className="number quiet small">

@@ -49,6 +49,7 @@ export function Shell() {
       <Rail showHelp={() => setHelp(true)} />
       <TopStrip />
       <main className="work" data-testid={`place-${place}`}>
+        <h1 className="hidden-text">{placeNames[place]}</h1>
         {connection.phase === 'refused' && <ErrorNote error={connection.error} />}
         {error && <ErrorNote error={error} retry={() => void synchronise(engine)} />}
         {info || connection.phase === 'refused' || error ? (

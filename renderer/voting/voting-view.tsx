@@ -175,27 +175,27 @@ export function VotingView({ voting, ask, finished }: { voting: Voting; ask: str
           >
             Skip
           </Button>
+          <Button
+            look="plain"
+            className="vote"
+            shortcut="Ctrl+z"
+            data-testid="vote-undo"
+            onClick={(event) => {
+              void voting.undo();
+              byPointer(event.detail);
+            }}
+          >
+            Undo
+          </Button>
         </div>
         <span className="hints small quiet">
           {pair && (
             <>
-              <Kbd chord="Shift" silent /> with an arrow: much better
+              <Kbd chord="Shift" silent /> + arrow: much better
             </>
           )}
-          <Kbd chord=" " silent /> hold to enlarge
+          <Kbd chord=" " silent /> enlarge
         </span>
-        <Button
-          look="plain"
-          className="vote"
-          shortcut="Ctrl+z"
-          data-testid="vote-undo"
-          onClick={(event) => {
-            void voting.undo();
-            byPointer(event.detail);
-          }}
-        >
-          Undo
-        </Button>
       </div>
       {zoom && (
         <div className="zoom" aria-hidden="true">

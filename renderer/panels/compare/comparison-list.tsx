@@ -17,7 +17,7 @@ export function ComparisonList({ sessions }: { sessions: readonly Session[] }) {
           steps={[
             'A and B draw the same prompts from the same seeds.',
             'You choose between them without knowing which is which; sides are shuffled.',
-            'At the end you see how often you preferred B, with a 95 % interval.',
+            'At the end you see how often you preferred B, with a 95% interval.',
           ]}
         />
       </div>

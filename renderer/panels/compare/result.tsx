@@ -40,7 +40,7 @@ export function Result({ id }: { id: string }) {
         </div>
         <IntervalBar value={winRateB} interval={interval} left={labelA} right={labelB} />
         <p className="small quiet number" data-testid="interval">
-          {`95 % interval ${formatPercent(interval[0])} to ${formatPercent(interval[1])} · ${plural(result.answered, 'answer')}${
+          {`95% interval ${formatPercent(interval[0])} to ${formatPercent(interval[1])} · ${plural(result.answered, 'answer')}${
             result.answered < result.total ? ` of ${result.total}` : ''
           } · ${labelB} ${result.winsB}, ${labelA} ${result.winsA}, equal ${result.ties}`}
         </p>

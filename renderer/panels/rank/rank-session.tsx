@@ -96,7 +96,7 @@ export function RankSession({ id }: { id: string }) {
                 : `Scores fitted to your votes predict ${formatPercent(accuracy)} of votes they have not seen. ${
                     enough
                       ? 'That is enough to tune; more still helps.'
-                      : 'A coin would reach 50 %: keep going until this is clearly above.'
+                      : 'A coin would reach 50%: keep going until this is clearly above.'
                   }`}
             </p>
             {error && <ErrorNote error={error} />}

@@ -3,7 +3,7 @@ import type { Output } from '#pipelines/engine/contract.ts';
 import { Picture } from '#renderer/components/picture.tsx';
 
 /** Most columns shown at once; a longer run shows evenly spread steps, always with the first and the last. */
-const COLUMNS = 8;
+const COLUMNS = 6;
 
 export function spread(count: number, most: number): number[] {
   if (count <= most) return Array.from({ length: count }, (_, i) => i);

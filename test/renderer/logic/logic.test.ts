@@ -68,7 +68,7 @@ describe('words for numbers', () => {
     ]);
   });
   test('a share never rounds to all or none before it is', () => {
-    expect([0, 0.001, 0.5, 0.999, 1].map(formatPercent)).toEqual(['0 %', '1 %', '50 %', '99 %', '100 %']);
+    expect([0, 0.001, 0.5, 0.999, 1].map(formatPercent)).toEqual(['0%', '1%', '50%', '99%', '100%']);
   });
   test('numbers, sizes and counts are short', () => {
     expect([0, 0.71234, -0.00002, 123456789, Number.NaN].map(formatNumber)).toEqual([

@@ -23,6 +23,8 @@ const browser = await chromium.launch({
 });
 const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, colorScheme: 'light' });
 const page = await context.newPage();
+// A busy machine draws slowly.
+page.setDefaultTimeout(120_000);
 const complaints: string[] = [];
 page.on('console', (message) => message.type() === 'error' && complaints.push(message.text()));
 page.on('pageerror', (error) => complaints.push(String(error)));
@@ -118,7 +120,7 @@ try {
   await id('tune-with-these').click();
   await id('tune-start').click();
   await id('run-view').waitFor();
-  await page.waitForTimeout(4000);
+  await page.waitForTimeout(1500);
   await page.locator('.chart svg').first().hover();
   await basics(page, 'tune');
   await shoot('tune-running');

@@ -5,6 +5,9 @@ import { createClient } from '#renderer/transport/client.ts';
 import type { ChannelEvents } from '#renderer/transport/wire.ts';
 import { type Demo, openDemo, transportTo } from '#test/renderer/support/demo-engine.ts';
 
+/** Waits as long as a busy machine may need. */
+const eventually = <T>(look: () => T) => expect.poll(look, { timeout: 30_000 });
+
 let demo: Demo | null = null;
 afterEach(async () => {
   await demo?.close();
@@ -58,7 +61,7 @@ describe('client', () => {
     lines[0]?.closed('cut');
     await expect(vote).rejects.toMatchObject({ code: 'engine/disconnected' });
     await expect(client.call('jobs.list', {})).rejects.toMatchObject({ code: 'engine/disconnected' });
-    await expect.poll(() => lines.length).toBe(2);
+    await eventually(() => lines.length).toBe(2);
     const before = sent.length;
     lines[1]?.opened();
     lines[1]?.message({ t: 'hello', version: 1 });
@@ -72,7 +75,7 @@ describe('client', () => {
     client.onConnection((c) => c.phase === 'waiting' && delays.push(c.delayMs));
     for (let i = 0; i < 3; i++) {
       lines[i]?.closed('no');
-      await expect.poll(() => lines.length).toBe(i + 2);
+      await eventually(() => lines.length).toBe(i + 2);
     }
     lines[3]?.message({ t: 'hello', version: 1 });
     lines[3]?.closed('cut');
@@ -83,7 +86,7 @@ describe('client', () => {
   test('what a line that was given up still reports is ignored', async () => {
     const { client, lines } = byHand();
     lines[0]?.closed('cut');
-    await expect.poll(() => lines.length).toBe(2);
+    await eventually(() => lines.length).toBe(2);
     lines[0]?.message({ t: 'hello', version: 1 });
     expect(client.connection.phase).toBe('connecting');
     client.stop();
@@ -102,11 +105,11 @@ describe('client', () => {
       hint: expect.any(String),
     });
     line.cut();
-    await expect.poll(() => client.connection.phase).toBe('ready');
+    await eventually(() => client.connection.phase).toBe('ready');
     expect(line.opened).toBe(2);
     const model = (await client.call('models.list', {})).find((m) => m.usable);
     await client.call('generate.start', { modelId: model?.id ?? '', prompts: ['a red tulip'], count: 2, seed: 3 });
-    await expect.poll(() => samples).toEqual(['a red tulip', 'a red tulip']);
+    await eventually(() => samples).toEqual(['a red tulip', 'a red tulip']);
     client.stop();
   });
 });

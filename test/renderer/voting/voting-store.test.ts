@@ -4,6 +4,9 @@ import { type Client, createClient } from '#renderer/transport/client.ts';
 import { createVoting, voteInput } from '#renderer/voting/voting-store.ts';
 import { type Demo, openDemo, transportTo } from '#test/renderer/support/demo-engine.ts';
 
+/** Waits as long as a busy machine may need. */
+const eventually = <T>(look: () => T) => expect.poll(look, { timeout: 30_000 });
+
 let demo: Demo;
 let client: Client;
 let line: ReturnType<typeof transportTo>;
@@ -27,7 +30,7 @@ async function session(mode: 'pair' | 'best-of-n' = 'pair'): Promise<Session> {
     count: 3,
     seed: 1,
   });
-  await expect.poll(async () => (await client.call('jobs.list', {})).find((j) => j.id === job.id)?.state).toBe('done');
+  await eventually(async () => (await client.call('jobs.list', {})).find((j) => j.id === job.id)?.state).toBe('done');
   return client.call('sessions.create', { name: 'test', mode, jobIds: [job.id] });
 }
 
@@ -80,7 +83,7 @@ describe('voting against the engine', () => {
       error: { code: 'engine/disconnected' },
       question,
     });
-    await expect.poll(() => client.connection.phase).toBe('ready');
+    await eventually(() => client.connection.phase).toBe('ready');
     await voting.vote({ kind: 'slot', slot: 0, strong: false });
     expect((await client.call('sessions.list', {})).find((s) => s.id === id)?.votes).toBe(1);
   });
