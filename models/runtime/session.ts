@@ -1,9 +1,25 @@
-import * as ort from 'onnxruntime-node';
+import { createRequire } from 'node:module';
+import type * as ort from 'onnxruntime-node';
 import { NorthlightError } from '#models/errors.ts';
 import type { DType, Tensor, TypedArrays } from '#models/tensor/tensor.ts';
 import { numel } from '#models/tensor/tensor.ts';
 
+/** Loaded when first needed: the native library stays out of processes that only know of models. */
+let loaded: typeof ort | undefined;
+function runtime(): typeof ort {
+  loaded ??= createRequire(import.meta.url)('onnxruntime-node') as typeof ort;
+  return loaded;
+}
+
 export type Provider = 'cpu' | 'webgpu' | 'cuda' | 'dml' | 'coreml';
+
+const PROVIDERS: readonly Provider[] = ['cpu', 'webgpu', 'cuda', 'dml', 'coreml'];
+
+/** Providers that the installed runtime was built with; whether one works here is another question (providers.ts). */
+export function listBackends(): Provider[] {
+  const listed = new Set(runtime().listSupportedBackends().map((b) => b.name));
+  return PROVIDERS.filter((p) => listed.has(p));
+}
 
 export interface SessionOptions {
   readonly provider?: Provider;
@@ -76,8 +92,8 @@ export async function createSession(model: string | Uint8Array, options: Session
   try {
     session =
       typeof model === 'string'
-        ? await ort.InferenceSession.create(model, config)
-        : await ort.InferenceSession.create(model, config);
+        ? await runtime().InferenceSession.create(model, config)
+        : await runtime().InferenceSession.create(model, config);
   } catch (error) {
     throw sessionError(error, typeof model === 'string' ? model : 'a model in memory');
   }
@@ -131,7 +147,7 @@ function toOrt(t: Tensor, name: string): ort.Tensor {
     );
   // The binding's own constructor refuses 16-bit floats on this Node; it accepts a plain object of the same form.
   if (t.dtype === 'float16') return { type, dims: t.dims, location: 'cpu', data: t.data } as unknown as ort.Tensor;
-  return new ort.Tensor(type, t.data as never, t.dims);
+  return new (runtime().Tensor)(type, t.data as never, t.dims);
 }
 
 function fromOrt(t: ort.Tensor): Tensor {
