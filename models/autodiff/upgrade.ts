@@ -1,7 +1,7 @@
 import { NorthlightError } from '#models/errors.ts';
 import type { GraphBuilder, Value } from '#models/onnx/builder.ts';
 import { type Attribute, int, type Node, str } from '#models/onnx/ir.ts';
-import { fromNumbers } from '#models/tensor/tensor.ts';
+import { fromNumbers, toNumbers } from '#models/tensor/tensor.ts';
 
 const OLDEST_OPSET = 7;
 
@@ -121,10 +121,22 @@ export function upgradeNode(
           [...((attrs.get('scales')?.value as number[] | undefined) ?? [])],
         ),
       );
+    const mode = (attrs.get('mode')?.value as string | undefined) ?? 'nearest';
+    const known = op.constantOf(scales.name);
+    const factors = known ? toNumbers(known) : [];
+    const shrinks = factors.some((f) => f < 1);
+    if (mode === 'nearest' && shrinks && factors.some((f) => f > 1)) {
+      throw new NorthlightError(
+        'onnx/unsupported',
+        `${node.opType} "${node.name}" (opset ${opset}) enlarges one axis and shrinks another by nearest neighbour.`,
+        'Export the model again with opset 11 or newer.',
+      );
+    }
     const attributes = new Map<string, Attribute>([
-      ['mode', attrs.get('mode') ?? str('nearest')],
+      ['mode', str(mode)],
       ['coordinate_transformation_mode', str('asymmetric')],
-      ['nearest_mode', str('floor')],
+      // The old text does not say which neighbour; the runtime rounds down to enlarge and up to shrink.
+      ['nearest_mode', str(shrinks ? 'ceil' : 'floor')],
     ]);
     return emit('Resize', [inputs[0]!, null, scales], attributes);
   }

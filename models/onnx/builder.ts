@@ -112,7 +112,7 @@ export class GraphBuilder {
   constant(tensor: Tensor): Value {
     const key =
       tensor.data.length <= 64
-        ? `${tensor.dtype}[${tensor.dims}]${Array.from(tensor.data as ArrayLike<unknown>).join(',')}`
+        ? `${tensor.dtype}[${tensor.dims}]${Array.from(tensor.data as ArrayLike<unknown>, (v) => (Object.is(v, -0) ? '-0' : v)).join(',')}`
         : '';
     const known = key && this.constantNames.get(key);
     if (known) return this.value(known);
