@@ -4,7 +4,8 @@ import { NorthlightError } from '#models/errors.ts';
 import type { GraphBuilder, Value } from '#models/onnx/builder.ts';
 import type { Model } from '#models/onnx/ir.ts';
 import { encodeModel } from '#models/onnx/write.ts';
-import { createBuilder } from '#models/ops/index.ts';
+import type { OpDefinition } from '#models/ops/define.ts';
+import { createBuilder, operators } from '#models/ops/index.ts';
 import { createSession, type Session } from '#models/runtime/session.ts';
 import { Rng } from '#models/tensor/rng.ts';
 import { type DType, dimsEqual, fromNumbers, isFloat, numel, type Tensor, toNumbers } from '#models/tensor/tensor.ts';
@@ -241,4 +242,43 @@ export async function checkGradient(c: GradientCase, seed = 1): Promise<Gradient
     await forwardSession.release();
     await gradientSession.release();
   }
+}
+
+/** How many of the cases run each operator's gradient rule or decomposition. Graphs are built, nothing is run. */
+export function exercisedBy(cases: readonly GradientCase[]): Map<OpDefinition, number> {
+  const counts = new Map<OpDefinition, number>();
+  let used = new Set<OpDefinition>();
+  const restore: (() => void)[] = [];
+  for (const definition of operators.values()) {
+    const watched = definition as { -readonly [K in keyof OpDefinition]: OpDefinition[K] };
+    const { grad, decompose } = definition;
+    if (typeof grad === 'function') {
+      watched.grad = (c) => {
+        used.add(definition);
+        return grad(c);
+      };
+      restore.push(() => {
+        watched.grad = grad;
+      });
+    }
+    if (decompose) {
+      watched.decompose = (c) => {
+        used.add(definition);
+        return decompose(c);
+      };
+      restore.push(() => {
+        watched.decompose = decompose;
+      });
+    }
+  }
+  try {
+    for (const c of cases) {
+      used = new Set();
+      buildGradient(c, 'float32');
+      for (const definition of used) counts.set(definition, (counts.get(definition) ?? 0) + 1);
+    }
+  } finally {
+    for (const f of restore) f();
+  }
+  return counts;
 }

@@ -1,10 +1,13 @@
 import { describe, expect, test } from 'vitest';
+import { WORKING_OPSET } from '#models/onnx/builder.ts';
 import { type Attribute, int, ints, type Model, type Node, tensorAttribute } from '#models/onnx/ir.ts';
 import { encodeModel } from '#models/onnx/write.ts';
 import { NodeAttributes } from '#models/ops/define.ts';
-import { operators } from '#models/ops/index.ts';
+import { inferNode, operators } from '#models/ops/index.ts';
 import { createSession } from '#models/runtime/session.ts';
 import { type DType, f32, fromNumbers, i64, type Tensor, toNumbers } from '#models/tensor/tensor.ts';
+import { buildGradient } from '#test/support/check-gradient.ts';
+import { gradientCases } from './cases/index.ts';
 
 interface FoldCase {
   readonly opType: string;
@@ -60,6 +63,11 @@ const cases: readonly FoldCase[] = [
   { opType: 'Range', inputs: [scalar(2), scalar(11), scalar(3)] },
   { opType: 'Range', inputs: [scalar(5), scalar(0), scalar(-2)] },
   { opType: 'Range', inputs: [f32([], [0]), f32([], [1]), f32([], [0.3])] },
+  ...['IsNaN', 'IsInf', 'Round', 'Softplus'].map((opType) => ({ opType, inputs: [x] })),
+  { opType: 'Shape', inputs: [a] },
+  { opType: 'Shape', inputs: [f32([2, 1, 3], [1, 2, 3, 4, 5, 6])], attributes: { start: int(-2), end: int(3) } },
+  { opType: 'Size', inputs: [a] },
+  { opType: 'Constant', inputs: [], attributes: { value: tensorAttribute(a) } },
   ...['ReduceSum', 'ReduceMax', 'ReduceMin', 'ReduceProd'].flatMap((opType) => [
     { opType, inputs: [b], attributes: { keepdims: int(0) } },
     { opType, inputs: [b] },
@@ -102,7 +110,14 @@ async function runNode(c: FoldCase, dtypes: readonly DType[]): Promise<Tensor[]>
   return node.outputs.map((name) => out[name]!);
 }
 
-const foldOf = (c: FoldCase) => operators.get(c.opType)!.fold!(c.inputs, new NodeAttributes(nodeOf(c)));
+const foldOf = (c: FoldCase) => operators.get(c.opType)!.fold?.(c.inputs, new NodeAttributes(nodeOf(c)));
+
+/** What the shape rule says when every input is known. */
+function inferOf(c: FoldCase) {
+  const node = nodeOf(c);
+  const values = c.inputs.map((t, i) => ({ name: node.inputs[i]!, dtype: t.dtype, dims: t.dims }));
+  return inferNode(node, values, (name) => c.inputs[node.inputs.indexOf(name)], WORKING_OPSET);
+}
 
 /** The last bit of a transcendental function differs between libraries. */
 const expectSame = (folded: Tensor, ran: Tensor) => {
@@ -113,7 +128,7 @@ const expectSame = (folded: Tensor, ran: Tensor) => {
   });
 };
 
-describe('folding to constants', () => {
+describe('the shape, the type and, where it folds, the value of a node', () => {
   for (const c of cases) {
     const text = [
       ...c.inputs.map((t) => `${t.dtype}[${t.dims}]`),
@@ -121,13 +136,14 @@ describe('folding to constants', () => {
         v.kind === 'tensor' ? k : `${k} ${JSON.stringify(v.value)}`,
       ),
     ];
-    test(`${c.opType}(${text.join(', ')}) folds to what the runtime makes of it`, async () => {
-      const folded = foldOf(c);
+    test(`${c.opType}(${text.join(', ')}) is known before it runs`, async () => {
+      const inferred = inferOf(c).slice(0, c.outputs ?? 1);
       const ran = await runNode(
         c,
-        folded.map((t) => t.dtype),
+        inferred.map((t) => t.dtype),
       );
-      folded.forEach((t, i) => {
+      expect(inferred.map((t) => [t.dtype, [...t.dims]])).toEqual(ran.map((t) => [t.dtype, [...t.dims]]));
+      foldOf(c)?.forEach((t, i) => {
         expectSame(t, ran[i]!);
       });
     });
@@ -136,5 +152,15 @@ describe('folding to constants', () => {
   test('every operator that folds has a case', () => {
     const covered = new Set(cases.map((c) => c.opType));
     expect([...operators.values()].filter((d) => d.fold && !covered.has(d.opType)).map((d) => d.opType)).toEqual([]);
+  });
+
+  test("every operator's shape rule meets the runtime, here or in a graph whose gradient is checked", () => {
+    const graphs = Object.values(gradientCases)
+      .flat()
+      .flatMap((c) => buildGradient(c, 'float32').model.graph.nodes);
+    const covered = new Set([...cases, ...graphs].map((n) => n.opType));
+    // Decomposed before they run; their shape is their input's, which the checks of their gradients compare.
+    const decomposed = [...operators.values()].filter((d) => d.decompose).map((d) => d.opType);
+    expect([...operators.keys()].filter((name) => !covered.has(name) && !decomposed.includes(name))).toEqual([]);
   });
 });
