@@ -27,7 +27,7 @@ const MAIN: readonly (Omit<Measure, 'key'> & { readonly names: readonly string[]
   },
   {
     names: ['klToBase', 'kl', 'approxKl'],
-    title: 'Distance from the base model',
+    title: 'Distance from the base',
     help: 'How far the model has moved (KL divergence, nats). When it runs away, pictures lose variety: stop and keep earlier.',
     share: false,
   },

@@ -110,7 +110,7 @@ function Making({ jobId }: { jobId: string }) {
       {job.error && <ErrorNote error={job.error} />}
       {action.error && <ErrorNote error={action.error} dismiss={action.clear} />}
       <div className="row">
-        {!open && (
+        {!open && job.state !== 'cancelled' && (
           <Button look="primary" busy={action.busy} onClick={() => ask('jobs.resume')}>
             Go on
           </Button>
