@@ -16,7 +16,7 @@ export interface ProviderReport {
 }
 
 /** A provider that differs from the CPU by more than this computes something else: half precision keeps about 10⁻³. */
-export const WORST_AGREEMENT = 1e-2;
+const WORST_AGREEMENT = 1e-2;
 
 const PROBE = new URL('./probe-provider.ts', import.meta.url);
 

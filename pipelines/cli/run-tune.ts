@@ -95,5 +95,5 @@ function readPairs(file: string, project: string): TunePayload['pairs'] {
     known.set(item, sample);
     return sample;
   };
-  return decidedPairs(standingComparisons(parseComparisonLog(text, file))).map(({ winner, loser }) => ({ winner: sampleOf(winner), loser: sampleOf(loser) }));
+  return standingComparisons(parseComparisonLog(text, file)).flatMap(decidedPairs).map(({ winner, loser }) => ({ winner: sampleOf(winner), loser: sampleOf(loser) }));
 }

@@ -7,6 +7,7 @@ import { colourfulness } from './colourfulness.ts';
 import { compressibility } from './compressibility.ts';
 import { incompressibility } from './incompressibility.ts';
 import { createOnnxReward } from './onnx.ts';
+import { createPromptAgreement, promptAgreement } from './prompt-agreement.ts';
 import { symmetry } from './symmetry.ts';
 import type { Reward } from './types.ts';
 import { warmth } from './warmth.ts';
@@ -32,25 +33,33 @@ export async function createReward(spec: string, host: RewardHost = {}): Promise
   const colon = spec.indexOf(':');
   const name = colon < 0 ? spec : spec.slice(0, colon);
   const rest = colon < 0 ? '' : spec.slice(colon + 1);
-  if (name === 'onnx') {
-    const { provider, threads } = host;
-    return createOnnxReward(rest, {
-      ...(provider === undefined || provider === 'auto' ? {} : { provider }),
-      ...(threads === undefined ? {} : { threads }),
-    });
+  const { provider, threads } = host;
+  const session: SessionOptions = {
+    ...(provider === undefined || provider === 'auto' ? {} : { provider }),
+    ...(threads === undefined ? {} : { threads }),
+  };
+  if (name === 'onnx') return createOnnxReward(rest, session);
+  if (name === promptAgreement.name) {
+    return createPromptAgreement(
+      parseOptions(promptAgreement, rest) as z.output<typeof promptAgreement.options>,
+      session,
+    );
   }
   const builtIn = builtInRewards.get(name);
   if (builtIn === undefined) {
     throw new NorthlightError(
       'reward/unknown',
       `There is no reward "${name}".`,
-      `Use one of ${[...builtInRewards.keys()].join(', ')}, or onnx:PATH.`,
+      `Use one of ${[...builtInRewards.keys(), promptAgreement.name].join(', ')}, or onnx:PATH.`,
     );
   }
   return open(builtIn, parseOptions(builtIn, rest), spec);
 }
 
-function parseOptions({ name, options }: BuiltInReward, text: string): Record<string, unknown> {
+function parseOptions(
+  { name, options }: Pick<BuiltInReward, 'name' | 'options'>,
+  text: string,
+): Record<string, unknown> {
   const known = Object.keys(options.shape);
   const refuse = (why: string) =>
     new NorthlightError(

@@ -41,7 +41,7 @@ export const apart: Draw = (rng, n) =>
   rng.shuffle(Array.from({ length: n }, (_, i) => 0.1 * (i + 0.5 - n / 2) + 0.005 + 0.01 * (rng.uniform() - 0.5)));
 
 type Float = 'float64' | 'float32';
-export type Precision = Float | 'mixed';
+type Precision = Float | 'mixed';
 
 /**
  * Step of the differences and the error allowed, relative to the gradient's norm. `mixed`: differences in float64, the
@@ -143,7 +143,7 @@ async function openIn<T extends { model: Model }>(
 const dot = (a: readonly number[], b: readonly number[]) => a.reduce((s, x, i) => s + x * b[i]!, 0);
 const plus = (a: readonly number[], b: readonly number[], scale: number) => a.map((x, i) => x + scale * b[i]!);
 
-export interface GradientReport {
+interface GradientReport {
   readonly precision: Precision;
   /** Largest error found, relative to the gradient's norm. */
   readonly worst: number;

@@ -1,0 +1,172 @@
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { writeFileAtomic } from '#models/files.ts';
+import type { Model } from '#models/onnx/ir.ts';
+import { writeModel } from '#models/onnx/write.ts';
+import { createSession } from '#models/runtime/session.ts';
+import { Rng } from '#models/tensor/rng.ts';
+import { readSafetensors, writeSafetensors } from '#models/tensor/safetensors.ts';
+import { f32, type Tensor } from '#models/tensor/tensor.ts';
+import { createTrainerState, restoreState, stateTensors, trainSteps, trapezoid } from '#models/training/trainer.ts';
+import { loadOrDraw } from '#pipelines/recipes/flora/data.ts';
+import { type FlowerDataset, PICTURE_SIZE, renderDataset } from '#pipelines/recipes/flora/dataset.ts';
+import { namedWeights } from '#pipelines/recipes/flora/network.ts';
+import type { RecipeIo, RecipeOptions } from '#pipelines/recipes/types.ts';
+import { readCheckpoint, writeCheckpoint } from '#pipelines/runs/checkpoint.ts';
+import { openMetricsLog } from '#pipelines/runs/metrics-log.ts';
+import { augment, grainBank } from './augment.ts';
+import { type Evaluation, evaluateJudge } from './evaluate.ts';
+import { columnsOf, LAYOUT, writeOneHot } from './layout.ts';
+import { buildJudge, JUDGE } from './network.ts';
+import { buildJudgeTrainingGraph } from './training-graph.ts';
+
+export const floraJudgeSchema = z.object({
+  steps: z.int().min(1).default(1200).describe('updates'),
+  batch: z.int().min(1).default(32).describe('pictures per update'),
+  drawings: z.int().min(1).default(6000).describe('different training drawings'),
+  heldOut: z.int().min(1).default(2000).describe('drawings of combinations never trained on, for the accuracy'),
+  learningRate: z.number().positive().default(2e-3).describe('peak rate of AdamW'),
+  warmup: z.int().min(0).default(50).describe('updates until the peak rate'),
+  decay: z.int().min(1).default(600).describe('updates over which the rate falls to zero at the end'),
+  weightDecay: z.number().min(0).default(0.02).describe('decoupled weight decay'),
+  emaDecay: z.number().min(0).max(1).default(0.995).describe('decay of the averaged weights'),
+  checkpointEvery: z.int().min(1).default(100).describe('updates between checkpoints'),
+});
+
+/**
+ * Trains the judge of flower pictures, measures it on drawings of combinations it was never shown, and writes it with its
+ * `reward.json` and `evaluation.json`. Its drawings are its own: the seed is mixed with a label, so the same `--seed` gives
+ * the flower model others. Stops between updates and goes on from the last checkpoint.
+ */
+export async function trainFloraJudge(
+  options: RecipeOptions<z.output<typeof floraJudgeSchema>>,
+  io: RecipeIo,
+): Promise<{ directory: string; steps: number; loss: number; mean?: number; accuracy?: Record<string, number> }> {
+  const s = options.set;
+  const work = join(options.out, 'training');
+  mkdirSync(work, { recursive: true });
+  const seeds = new Rng(options.seed).fork('flora-judge');
+  const data = await loadOrDraw(
+    work,
+    s.drawings,
+    seeds.fork('drawings').word(),
+    (done) => io.progress('drawing', done, s.drawings),
+    io.signal,
+  );
+  const judge = buildJudge(JUDGE, options.seed);
+  const graph = buildJudgeTrainingGraph(judge, s.batch, JUDGE.size);
+  const state = createTrainerState(
+    new Map(graph.parameters.map((n) => [n, judge.graph.initializers.get(n) as Tensor<'float32'>])),
+  );
+  const checkpoint = options.resume ? readCheckpoint(work) : null;
+  if (checkpoint) {
+    restoreState(state, readSafetensors(join(checkpoint.folder, 'state.safetensors')).tensors, checkpoint.step);
+  }
+  const log = openMetricsLog(work, state.step + 1);
+  io.whenStopped(`The run is kept in ${work}; go on with --resume.`);
+  let mean = Number.NaN;
+  let saved = state.step;
+  const save = () => {
+    if (saved === state.step) return;
+    writeCheckpoint(work, state.step, (folder) =>
+      writeSafetensors(join(folder, 'state.safetensors'), stateTensors(state)),
+    );
+    saved = state.step;
+  };
+  try {
+    await trainSteps({
+      graph,
+      state,
+      steps: s.steps,
+      batch: judgeBatch(data, s.batch, seeds.fork('batches')),
+      learningRate: (step) => trapezoid(step, s.steps, s.learningRate, s.warmup, s.decay),
+      adamw: { beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weightDecay: s.weightDecay },
+      maxGradientNorm: 2,
+      emaDecay: s.emaDecay,
+      ...(options.threads ? { threads: options.threads } : {}),
+      onStep: ({ step, loss, gradientNorm, learningRate }) => {
+        mean = Number.isNaN(mean) ? loss : 0.98 * mean + 0.02 * loss;
+        log.append({ step, values: { loss, gradientNorm, learningRate } });
+        io.progress(`training, loss ${mean.toFixed(4)}`, step, s.steps);
+        if (step % s.checkpointEvery === 0 || step === s.steps || io.signal.aborted) save();
+        return !io.signal.aborted;
+      },
+    });
+  } finally {
+    log.close();
+  }
+  const trained = withWeights(judge, state.ema);
+  exportJudge(options.out, trained);
+  const result = { directory: options.out, steps: state.step, loss: mean };
+  if (io.signal.aborted) return result;
+  const evaluation = await evaluate(options.out, s.heldOut, seeds.fork('held-out').word(), io);
+  const accuracy = Object.fromEntries(evaluation.attributes.map((a) => [a.name, a.accuracy]));
+  return { ...result, mean: evaluation.mean, accuracy };
+}
+
+/** Feeds of one training step, a pure function of the stream and the step: spoilt drawings and their one-hot labels. */
+export function judgeBatch(data: FlowerDataset, batch: number, root: Rng): (step: number) => Record<string, Tensor> {
+  const pixels = 3 * PICTURE_SIZE * PICTURE_SIZE;
+  const columns = columnsOf(LAYOUT);
+  const bank = grainBank(root.fork('grain'));
+  return (step) => {
+    const image = new Float32Array(batch * pixels);
+    const target = new Float32Array(batch * columns);
+    for (let b = 0; b < batch; b++) {
+      const rng = root.fork(step, b);
+      const i = rng.int(data.count);
+      augment(data.pixels, i * pixels, rng, bank, image, b * pixels);
+      writeOneHot(data.attributes[i]!, target, b * columns);
+    }
+    return {
+      image: f32([batch, 3, PICTURE_SIZE, PICTURE_SIZE], image),
+      target: f32([batch, columns], target),
+    };
+  };
+}
+
+async function evaluate(out: string, count: number, seed: number, io: RecipeIo): Promise<Evaluation> {
+  const held = await renderDataset({
+    count,
+    seed,
+    split: 'held-out',
+    onProgress: (done) => io.progress('drawing for the accuracy', done, count),
+    signal: io.signal,
+  });
+  const session = await createSession(join(out, 'model.onnx'));
+  try {
+    const evaluation = await evaluateJudge(session, held);
+    writeJson(join(out, 'evaluation.json'), evaluation);
+    return evaluation;
+  } finally {
+    await session.release();
+  }
+}
+
+function withWeights(model: Model, weights: ReadonlyMap<string, Tensor<'float32'>>): Model {
+  const initializers = new Map(model.graph.initializers);
+  for (const name of namedWeights(model)) {
+    const w = weights.get(name);
+    if (w) initializers.set(name, f32(w.dims, w.data));
+  }
+  return { ...model, graph: { ...model.graph, initializers } };
+}
+
+/** Writes `model.onnx` and the `reward.json` that says how its logits read. */
+export function exportJudge(out: string, model: Model): void {
+  mkdirSync(out, { recursive: true });
+  writeModel(model, join(out, 'model.onnx'));
+  writeJson(join(out, 'reward.json'), {
+    name: 'flora-judge',
+    licence: 'Apache-2.0',
+    input: 'image',
+    output: 'logits',
+    size: JUDGE.size,
+    range: [0, 1],
+    layout: 'NCHW',
+    attributes: Object.fromEntries(LAYOUT.map((a) => [a.name, a.values])),
+  });
+}
+
+const writeJson = (path: string, value: unknown) => writeFileAtomic(path, `${JSON.stringify(value, null, 2)}\n`);

@@ -1,0 +1,42 @@
+import { addGradients } from '#models/autodiff/grad.ts';
+import { importGraph } from '#models/autodiff/import-graph.ts';
+import type { Model } from '#models/onnx/ir.ts';
+import { createBuilder } from '#models/ops/index.ts';
+import type { TrainingGraph } from '#models/training/trainer.ts';
+import { namedWeights } from '#pipelines/recipes/flora/network.ts';
+import { columnsOf, LAYOUT } from './layout.ts';
+
+/**
+ * Mean over the batch of the summed cross-entropies of the attributes, −Σ_k y_k · log softmax(z)_k.
+ * Inputs: `image`, `target` one-hot `[B, K]`, and every weight. Outputs: `loss`, `grad/*`.
+ */
+export function buildJudgeTrainingGraph(judge: Model, batch: number, size: number): TrainingGraph {
+  const op = createBuilder();
+  const names = new Set(namedWeights(judge));
+  const net = importGraph(op, judge, {
+    inputs: { image: op.input('image', 'float32', [batch, 3, size, size]) },
+    role: (name) => (names.has(name) ? 'input' : 'frozen'),
+  });
+  const target = op.input('target', 'float32', [batch, columnsOf(LAYOUT)]);
+  const parts = op.split(
+    net.outputs.get('logits')!,
+    1,
+    LAYOUT.map((a) => a.values.length),
+  );
+  const logProbabilities = op.concat(
+    parts.map((z) => op.apply('LogSoftmax', [z], { axis: -1 })),
+    1,
+  );
+  const loss = op.mulScalar(op.reduceSumAll(op.mul(target, logProbabilities)), -1 / batch);
+  op.output(loss, 'loss');
+  const weights = [...names].map((n) => net.weights.get(n)!);
+  const grads = addGradients(op, [{ value: loss, cotangent: op.scalar(1) }], weights);
+  const parameters: string[] = [];
+  for (const v of weights) {
+    const g = grads.get(v.name);
+    if (!g) continue;
+    op.output(g, `grad/${v.name}`);
+    parameters.push(v.name);
+  }
+  return { model: op.toModel('flora-judge-training'), parameters };
+}
