@@ -136,7 +136,7 @@ async function run(task: FinetuneTask<D3poConfig>): Promise<FinetuneResult | nul
       const kl = out.kl!.data as Float32Array;
       const values = {
         loss: (out.loss!.data as Float32Array)[0]!,
-        ordered: orderedShare(margins, chains.length, total),
+        orderedShare: orderedShare(margins, chains.length, total),
         // Nats per denoising step and dimension, averaged over the items of this update.
         kl: kl.reduce((a, b) => a + b, 0) / kl.length,
         gradientNorm,
