@@ -26,7 +26,3 @@ export function toPlainError(error: unknown): PlainError {
   if (error instanceof Error) return { code: 'internal', message: error.message, hint: '' };
   return { code: 'internal', message: String(error), hint: '' };
 }
-
-export function fromPlainError(plain: PlainError): NorthlightError {
-  return new NorthlightError(plain.code, plain.message, plain.hint);
-}

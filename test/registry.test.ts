@@ -19,7 +19,7 @@ const REGISTRIES: readonly Registry[] = [
   { kind: 'schedulers', folder: 'pipelines/schedulers', share: ['betas', 'config', 'prediction', 'timesteps'] },
   { kind: 'decoders', folder: 'pipelines/decoding', share: [] },
   { kind: 'rewards', folder: 'pipelines/rewards', share: ['built-in', 'luma', 'manifest', 'spec'] },
-  { kind: 'algorithms', folder: 'pipelines/finetune', share: ['d3po-graph', 'probe', 'types'] },
+  { kind: 'algorithms', folder: 'pipelines/finetune', share: ['d3po-graph', 'd3po-loss', 'probe', 'types'] },
   { kind: 'commands', folder: 'pipelines/cli/commands', share: [] },
   { kind: 'engine handlers', folder: 'pipelines/engine/handlers', share: [], testsIn: 'pipelines/engine' },
   {

@@ -1,2 +1,8 @@
-export { hashModelFolder, inspectModelFolder, type ModelFolder, type ModelReport, openModelFolder } from './model-folder.ts';
+export {
+  hashModelFolder,
+  inspectModelFolder,
+  type ModelFolder,
+  type ModelReport,
+  openModelFolder,
+} from './model-folder.ts';
 export { loadTokenizer, type PromptTokenizer } from './tokenizer.ts';

@@ -54,10 +54,19 @@ export class Layers {
     return this.scope(name, () => {
       const c = x.dims[1]!;
       const pad = (kernel - 1) / 2;
-      const w = this.weight('weight', [out, c, kernel, kernel], options.zero ? 0 : Math.sqrt(3 / (c * kernel * kernel)));
+      const w = this.weight(
+        'weight',
+        [out, c, kernel, kernel],
+        options.zero ? 0 : Math.sqrt(3 / (c * kernel * kernel)),
+      );
       const b = this.weight('bias', [out], 0);
       const stride = options.stride ?? 1;
-      return this.op.apply('Conv', [x, w, b], { kernel_shape: [kernel, kernel], pads: [pad, pad, pad, pad], strides: [stride, stride] }, 'Conv');
+      return this.op.apply(
+        'Conv',
+        [x, w, b],
+        { kernel_shape: [kernel, kernel], pads: [pad, pad, pad, pad], strides: [stride, stride] },
+        'Conv',
+      );
     });
   }
 
@@ -68,7 +77,10 @@ export class Layers {
   layerNorm(name: string, x: Value): Value {
     return this.scope(name, () => {
       const n = x.dims.at(-1)!;
-      return this.op.apply('LayerNormalization', [x, this.ones('weight', n), this.weight('bias', [n], 0)], { axis: -1, epsilon: { kind: 'float', value: 1e-5 } });
+      return this.op.apply('LayerNormalization', [x, this.ones('weight', n), this.weight('bias', [n], 0)], {
+        axis: -1,
+        epsilon: { kind: 'float', value: 1e-5 },
+      });
     });
   }
 
@@ -85,7 +97,10 @@ export class Layers {
   groupNorm(name: string, x: Value, groups: number): Value {
     return this.scope(name, () => {
       const c = x.dims[1]!;
-      const scale = this.op.initializer(this.op.path('weight').replaceAll('/', '.'), f32([c, 1, 1], new Float32Array(c).fill(1)));
+      const scale = this.op.initializer(
+        this.op.path('weight').replaceAll('/', '.'),
+        f32([c, 1, 1], new Float32Array(c).fill(1)),
+      );
       return this.op.add2(this.op.mul(this.groupStandardize(x, groups), scale), this.weight('bias', [c, 1, 1], 0));
     });
   }
@@ -102,7 +117,10 @@ export class Layers {
       const d = c / heads;
       const split = (v: Value, n: number) => op.transpose(this.batchReshape(v, [n, heads, d]), [0, 2, 1, 3]);
       const q = split(op.mulScalar(this.linear('to_q', x, c, { bias: false }), 1 / Math.sqrt(d)), length);
-      const k = this.op.transpose(this.batchReshape(this.linear('to_k', context, c, { bias: false }), [s, heads, d]), [0, 2, 3, 1]);
+      const k = this.op.transpose(
+        this.batchReshape(this.linear('to_k', context, c, { bias: false }), [s, heads, d]),
+        [0, 2, 3, 1],
+      );
       const v = split(this.linear('to_v', context, c, { bias: false }), s);
       const scores = op.matmul(q, k);
       const weights = op.softmax(mask ? op.add2(scores, mask) : scores, -1);

@@ -45,7 +45,8 @@ export interface ModelReport {
   readonly hash: string;
 }
 
-const LAYOUT_HINT = 'A model folder holds model_index.json, unet/model.onnx and scheduler/scheduler_config.json; see docs/formats.md.';
+const LAYOUT_HINT =
+  'A model folder holds model_index.json, unet/model.onnx and scheduler/scheduler_config.json; see docs/formats.md.';
 
 function readJson(path: string, what: string): Record<string, unknown> {
   let text: string;
@@ -60,10 +61,15 @@ function readJson(path: string, what: string): Record<string, unknown> {
   } catch {
     // Falls through to the same complaint as for JSON of another kind.
   }
-  throw new NorthlightError('model/bad-json', `${path} is not a JSON object.`, 'Copy the file again from where the model came from.');
+  throw new NorthlightError(
+    'model/bad-json',
+    `${path} is not a JSON object.`,
+    'Copy the file again from where the model came from.',
+  );
 }
 
-const optionalJson = (path: string): Record<string, unknown> => (existsSync(path) ? readJson(path, basename(path)) : {});
+const optionalJson = (path: string): Record<string, unknown> =>
+  existsSync(path) ? readJson(path, basename(path)) : {};
 
 /**
  * Looks into a pixel-space model folder (`DDPMPipeline` layout, optional text encoder).
@@ -72,39 +78,64 @@ const optionalJson = (path: string): Record<string, unknown> => (existsSync(path
 export function openModelFolder(directory: string): ModelFolder {
   const path = resolve(directory);
   if (!existsSync(path) || !statSync(path).isDirectory()) {
-    throw new NorthlightError('model/no-folder', `There is no model folder at ${path}.`, 'Check the path, or see: northlight models list');
+    throw new NorthlightError(
+      'model/no-folder',
+      `There is no model folder at ${path}.`,
+      'Check the path, or see: northlight models list',
+    );
   }
   const index = readJson(join(path, 'model_index.json'), 'The index of the model (model_index.json)');
   const family = String(index._class_name ?? '');
   if (family !== 'DDPMPipeline') {
-    throw new NorthlightError('model/family', `${path} is a ${family || 'model without a _class_name'}; this version runs pixel-space models (DDPMPipeline).`, 'Choose a pixel-space model, or a bundled one: northlight models list');
+    throw new NorthlightError(
+      'model/family',
+      `${path} is a ${family || 'model without a _class_name'}; this version runs pixel-space models (DDPMPipeline).`,
+      'Choose a pixel-space model, or a bundled one: northlight models list',
+    );
   }
   const unetPath = join(path, 'unet', 'model.onnx');
-  if (!existsSync(unetPath)) throw new NorthlightError('model/missing-file', `The denoiser is missing: ${unetPath}`, LAYOUT_HINT);
+  if (!existsSync(unetPath))
+    throw new NorthlightError('model/missing-file', `The denoiser is missing: ${unetPath}`, LAYOUT_HINT);
   const schedulerConfig = readJson(join(path, 'scheduler', 'scheduler_config.json'), 'The scheduler configuration');
   const unet = readModel(unetPath);
   const input = (name: string) => unet.graph.inputs.find((i) => i.name === name);
-  const sample = input('sample');
-  if (!sample?.dims || sample.dims.length !== 4 || !input('timestep')) {
-    throw new NorthlightError('model/signature', `${unetPath} lacks the inputs "sample" [B,C,H,W] and "timestep".`, `It has: ${unet.graph.inputs.map((i) => i.name).join(', ')}. Export the UNet of a pixel-space pipeline.`);
+  const sampleDims = input('sample')?.dims;
+  if (sampleDims?.length !== 4 || !input('timestep')) {
+    throw new NorthlightError(
+      'model/signature',
+      `${unetPath} lacks the inputs "sample" [B,C,H,W] and "timestep".`,
+      `It has: ${unet.graph.inputs.map((i) => i.name).join(', ')}. Export the UNet of a pixel-space pipeline.`,
+    );
   }
   const config = optionalJson(join(path, 'unet', 'config.json'));
   const size = (i: number) => {
-    const d = sample.dims![i];
+    const d = sampleDims[i];
     if (typeof d === 'number') return d;
     const fallback = i === 1 ? config.in_channels : config.sample_size;
     if (typeof fallback === 'number') return fallback;
-    throw new NorthlightError('model/size', `The picture size of ${unetPath} is free, and unet/config.json has no sample_size.`, 'Add "sample_size" to unet/config.json.');
+    throw new NorthlightError(
+      'model/size',
+      `The picture size of ${unetPath} is free, and unet/config.json has no sample_size.`,
+      'Add "sample_size" to unet/config.json.',
+    );
   };
   const context = input('encoder_hidden_states');
   const textEncoderPath = join(path, 'text_encoder', 'model.onnx');
   const tokenizerPath = join(path, 'tokenizer');
   if (context && (!existsSync(textEncoderPath) || !existsSync(join(tokenizerPath, 'tokenizer.json')))) {
-    throw new NorthlightError('model/missing-file', `The denoiser reads a prompt, but ${existsSync(textEncoderPath) ? 'tokenizer/tokenizer.json' : 'text_encoder/model.onnx'} is missing in ${path}.`, 'Copy the whole folder, the text encoder and tokenizer included.');
+    throw new NorthlightError(
+      'model/missing-file',
+      `The denoiser reads a prompt, but ${existsSync(textEncoderPath) ? 'tokenizer/tokenizer.json' : 'text_encoder/model.onnx'} is missing in ${path}.`,
+      'Copy the whole folder, the text encoder and tokenizer included.',
+    );
   }
   const [tokens, width] = (context?.dims?.slice(1) ?? []) as (number | string | null)[];
   if (context && (typeof tokens !== 'number' || typeof width !== 'number')) {
-    throw new NorthlightError('model/signature', `The prompt input of ${unetPath} has free sizes.`, 'Export it with a fixed number of tokens.');
+    throw new NorthlightError(
+      'model/signature',
+      `The prompt input of ${unetPath} has free sizes.`,
+      'Export it with a fixed number of tokens.',
+    );
   }
   const own = optionalJson(join(path, 'northlight.json'));
   const files = modelFiles(path);
@@ -123,7 +154,9 @@ export function openModelFolder(directory: string): ModelFolder {
     parameters: countParameters(unet) + (context ? countParameters(readModel(textEncoderPath)) : 0),
     sizeBytes: files.reduce((sum, f) => sum + statSync(f).size, 0),
     description: typeof own.description === 'string' ? own.description : '',
-    examplePrompts: Array.isArray(own.examplePrompts) ? own.examplePrompts.filter((p): p is string => typeof p === 'string') : [],
+    examplePrompts: Array.isArray(own.examplePrompts)
+      ? own.examplePrompts.filter((p): p is string => typeof p === 'string')
+      : [],
   };
 }
 
@@ -169,7 +202,8 @@ export function inspectModelFolder(directory: string): ModelReport {
 /** SHA-256 over the sorted list of `(file, SHA-256)` of what decides the model's output. */
 export function hashModelFolder(directory: string): string {
   const hash = createHash('sha256');
-  for (const file of modelFiles(directory)) hash.update(`${relative(directory, file).replaceAll('\\', '/')}\n${sha256File(file)}\n`);
+  for (const file of modelFiles(directory))
+    hash.update(`${relative(directory, file).replaceAll('\\', '/')}\n${sha256File(file)}\n`);
   return hash.digest('hex');
 }
 
@@ -177,12 +211,15 @@ const PARTS = ['unet', 'text_encoder', 'tokenizer', 'scheduler'];
 
 function modelFiles(directory: string): string[] {
   const parts = PARTS.map((p) => join(directory, p)).filter((p) => existsSync(p));
-  const inside = parts.flatMap((p) => readdirSync(p, { withFileTypes: true }).flatMap((e) => (e.isFile() ? [join(p, e.name)] : [])));
+  const inside = parts.flatMap((p) =>
+    readdirSync(p, { withFileTypes: true }).flatMap((e) => (e.isFile() ? [join(p, e.name)] : [])),
+  );
   return [join(directory, 'model_index.json'), ...inside].sort();
 }
 
 function countParameters(model: Model): number {
   let n = 0;
-  for (const t of model.graph.initializers.values()) if (isFloat(t.dtype)) n += isExternal(t) ? numel(t.dims) : t.data.length;
+  for (const t of model.graph.initializers.values())
+    if (isFloat(t.dtype)) n += isExternal(t) ? numel(t.dims) : t.data.length;
   return n;
 }

@@ -15,7 +15,11 @@ export function loadTokenizer(folder: string, length: number): PromptTokenizer {
     try {
       return JSON.parse(readFileSync(join(folder, name), 'utf8')) as Record<string, unknown>;
     } catch (error) {
-      throw new NorthlightError('tokenizer/unreadable', `${join(folder, name)} cannot be read: ${(error as Error).message}`, 'Copy the tokenizer folder again from where the model came from.');
+      throw new NorthlightError(
+        'tokenizer/unreadable',
+        `${join(folder, name)} cannot be read: ${(error as Error).message}`,
+        'Copy the tokenizer folder again from where the model came from.',
+      );
     }
   };
   const config = read('tokenizer_config.json');
@@ -23,7 +27,11 @@ export function loadTokenizer(folder: string, length: number): PromptTokenizer {
   const padToken = typeof config.pad_token === 'string' ? config.pad_token : '';
   const pad = tokenizer.token_to_id(padToken);
   if (pad === undefined) {
-    throw new NorthlightError('tokenizer/no-padding', `The tokenizer in ${folder} has no padding token.`, 'Add "pad_token" to tokenizer_config.json.');
+    throw new NorthlightError(
+      'tokenizer/no-padding',
+      `The tokenizer in ${folder} has no padding token.`,
+      'Add "pad_token" to tokenizer_config.json.',
+    );
   }
   const closing = tokenizer.encode('').ids.length > 1;
   return {

@@ -17,7 +17,11 @@ const PROVIDERS: readonly Provider[] = ['cpu', 'webgpu', 'cuda', 'dml', 'coreml'
 
 /** Providers that the installed runtime was built with; whether one works here is another question (providers.ts). */
 export function listBackends(): Provider[] {
-  const listed = new Set(runtime().listSupportedBackends().map((b) => b.name));
+  const listed = new Set(
+    runtime()
+      .listSupportedBackends()
+      .map((b) => b.name),
+  );
   return PROVIDERS.filter((p) => listed.has(p));
 }
 

@@ -116,7 +116,10 @@ export function toBytes(t: Tensor): Uint8Array {
 
 export function tensor<D extends DType>(dtype: D, dims: readonly number[], data: TypedArrays[D]): Tensor<D> {
   if (data.length !== numel(dims)) {
-    throw new NorthlightError('tensor/size', `Shape [${dims.join(', ')}] needs ${numel(dims)} elements, got ${data.length}.`);
+    throw new NorthlightError(
+      'tensor/size',
+      `Shape [${dims.join(', ')}] needs ${numel(dims)} elements, got ${data.length}.`,
+    );
   }
   return { dtype, dims, data };
 }
@@ -134,7 +137,11 @@ export function f64(dims: readonly number[], values: Float64Array | readonly num
 }
 
 export function i64(dims: readonly number[], values: readonly (number | bigint)[]): Tensor<'int64'> {
-  return tensor('int64', dims, BigInt64Array.from(values, (v) => BigInt(v)));
+  return tensor(
+    'int64',
+    dims,
+    BigInt64Array.from(values, (v) => BigInt(v)),
+  );
 }
 
 /** Elements as JavaScript numbers, whatever the dtype (float16 and bfloat16 decoded; int64 beyond 2⁵³ rounds). */

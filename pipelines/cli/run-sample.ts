@@ -40,7 +40,12 @@ export async function runSample(options: Options, io: Io): Promise<SampleResult>
     ...(options.provider !== 'auto' ? { provider: options.provider } : {}),
   });
   const rewards = await Promise.all(options.reward.map((spec) => createReward(spec)));
-  if (rewards.length > 1) throw new NorthlightError('usage', 'Only one --reward can be combined with plain sampling.', 'Score the pictures again with: northlight score --reward SPEC OUT');
+  if (rewards.length > 1)
+    throw new NorthlightError(
+      'usage',
+      'Only one --reward can be combined with plain sampling.',
+      'Score the pictures again with: northlight score --reward SPEC OUT',
+    );
   try {
     checkSize(options.size, pipeline);
     const settings = {
@@ -53,8 +58,14 @@ export async function runSample(options: Options, io: Io): Promise<SampleResult>
       keepTrajectories: options.keepTrajectories,
     };
     mkdirSync(options.out, { recursive: true });
-    io.whenStopped(`The finished pictures are kept in ${options.out}. The same command makes them again, byte for byte.`);
-    const requests = Array.from({ length: options.count }, (_, index) => ({ prompt: prompts[index % prompts.length]!, index, noiseIndex: index }));
+    io.whenStopped(
+      `The finished pictures are kept in ${options.out}. The same command makes them again, byte for byte.`,
+    );
+    const requests = Array.from({ length: options.count }, (_, index) => ({
+      prompt: prompts[index % prompts.length]!,
+      index,
+      noiseIndex: index,
+    }));
     const initialNoise = options.init ? readInit(options.init, options.count, pipeline) : undefined;
     const samples: Float32Array[] = [];
     const items: ImageItem[] = [];
@@ -68,7 +79,8 @@ export async function runSample(options: Options, io: Io): Promise<SampleResult>
       adapterHash: adapters.length > 0 ? adapters.map((a) => sha256File(a.path)).join('+') : null,
       ...(options.batch ? { batch: options.batch } : {}),
       ...(initialNoise ? { initialNoise } : {}),
-      onStep: ({ positions, step }) => io.progress(`picture ${files.length + 1} of ${options.count}`, stepsDone + step * positions.length, totalSteps),
+      onStep: ({ positions, step }) =>
+        io.progress(`picture ${files.length + 1} of ${options.count}`, stepsDone + step * positions.length, totalSteps),
       checkpoint: () => io.signal.throwIfAborted(),
     });
     for await (const p of stream) {
@@ -76,11 +88,16 @@ export async function runSample(options: Options, io: Io): Promise<SampleResult>
       writeFileAtomic(join(options.out, `${name}.png`), p.png);
       if (p.trajectory) {
         mkdirSync(join(options.out, 'trajectories'), { recursive: true });
-        writeTrajectory(join(options.out, 'trajectories', `${name}.safetensors`), p.trajectory.data, p.trajectory.origin);
+        writeTrajectory(
+          join(options.out, 'trajectories', `${name}.safetensors`),
+          p.trajectory.data,
+          p.trajectory.origin,
+        );
       }
       files.push({ file: `${name}.png`, prompt: p.prompt, seed: options.seed, index: p.index, sha256: p.hash });
       if (options.saveTensors) samples.push(p.sample);
-      if (rewards.length > 0) items.push({ kind: 'image', rgb: p.rgb, width: p.width, height: p.height, prompt: p.prompt });
+      if (rewards.length > 0)
+        items.push({ kind: 'image', rgb: p.rgb, width: p.width, height: p.height, prompt: p.prompt });
       stepsDone += settings.steps;
     }
     const values = rewards[0] ? await rewards[0].score(items) : null;
@@ -113,9 +130,14 @@ export async function runSample(options: Options, io: Io): Promise<SampleResult>
 /** Options of the whole command line that this version does not carry out yet are refused, not ignored. */
 function refuseLater(options: Options): void {
   if (options.decode !== 'plain') {
-    throw new NorthlightError('usage', `--decode ${options.decode} is not available in this version.`, 'Use --decode plain.');
+    throw new NorthlightError(
+      'usage',
+      `--decode ${options.decode} is not available in this version.`,
+      'Use --decode plain.',
+    );
   }
-  if (options.class !== undefined) throw new NorthlightError('usage', '--class needs a class-conditional model.', 'Use --prompt.');
+  if (options.class !== undefined)
+    throw new NorthlightError('usage', '--class needs a class-conditional model.', 'Use --prompt.');
 }
 
 function schedulerOf(name: Options['scheduler']): 'ddim' | 'ddpm' | undefined {
@@ -127,9 +149,18 @@ function readPrompts(options: Options): string[] {
   const prompts = [...options.prompt];
   if (options.prompts !== undefined) {
     try {
-      prompts.push(...readFileSync(options.prompts, 'utf8').split('\n').map((l) => l.trim()).filter(Boolean));
+      prompts.push(
+        ...readFileSync(options.prompts, 'utf8')
+          .split('\n')
+          .map((l) => l.trim())
+          .filter(Boolean),
+      );
     } catch {
-      throw new NorthlightError('usage', `The prompt file ${options.prompts} cannot be read.`, 'Check the path given with --prompts.');
+      throw new NorthlightError(
+        'usage',
+        `The prompt file ${options.prompts} cannot be read.`,
+        'Check the path given with --prompts.',
+      );
     }
   }
   return prompts.length > 0 ? prompts : [''];
@@ -144,7 +175,11 @@ function parseLora(spec: string): AdapterFile {
 function checkSize(size: string | undefined, pipeline: ImagePipeline): void {
   const [, height, width] = pipeline.dims;
   if (size !== undefined && size !== `${width}x${height}`) {
-    throw new NorthlightError('usage', `${pipeline.folder.name} makes ${width}x${height} pictures, not ${size}.`, 'Leave --size out.');
+    throw new NorthlightError(
+      'usage',
+      `${pipeline.folder.name} makes ${width}x${height} pictures, not ${size}.`,
+      'Leave --size out.',
+    );
   }
 }
 
@@ -152,7 +187,11 @@ function readInit(path: string, count: number, pipeline: ImagePipeline): Float32
   const latents = readSafetensors(path).tensors.get('latents');
   const dims = [count, ...pipeline.dims];
   if (latents?.dtype !== 'float32' || latents.dims.join() !== dims.join()) {
-    throw new NorthlightError('usage', `${path} has no float32 tensor "latents" of shape [${dims.join(', ')}].`, 'Give one unit-normal start per picture.');
+    throw new NorthlightError(
+      'usage',
+      `${path} has no float32 tensor "latents" of shape [${dims.join(', ')}].`,
+      'Give one unit-normal start per picture.',
+    );
   }
   return latents.data as Float32Array;
 }

@@ -23,16 +23,30 @@ const STRIP_PROMPTS = 4;
  */
 export async function runTune(options: Options, io: Io): Promise<TuneResult> {
   if (options.reward.length > 0 || options.prompts !== undefined) {
-    throw new NorthlightError('usage', `${options.algorithm} learns from comparisons, not from --reward or --prompts.`, 'Give --comparisons FILE.');
+    throw new NorthlightError(
+      'usage',
+      `${options.algorithm} learns from comparisons, not from --reward or --prompts.`,
+      'Give --comparisons FILE.',
+    );
   }
   if (options.comparisons === undefined) {
-    throw new NorthlightError('usage', '--comparisons is missing.', 'Give a file of comparisons (JSON lines) between pictures made with: sample --keep-trajectories');
+    throw new NorthlightError(
+      'usage',
+      '--comparisons is missing.',
+      'Give a file of comparisons (JSON lines) between pictures made with: sample --keep-trajectories',
+    );
   }
   const project = resolve(options.project);
-  const config = { ...options.set, ...(options.steps ? { steps: options.steps } : {}), ...(options.set.seed === undefined ? { seed: options.seed } : {}) };
+  const config = {
+    ...options.set,
+    ...(options.steps ? { steps: options.steps } : {}),
+    ...(options.set.seed === undefined ? { seed: options.seed } : {}),
+  };
   const pairs = readPairs(resolve(options.comparisons), project);
   const modelPath = findModel(options.model);
-  const identity = createHash('sha256').update(JSON.stringify({ algorithm: options.algorithm, modelPath, config, pairs }));
+  const identity = createHash('sha256').update(
+    JSON.stringify({ algorithm: options.algorithm, modelPath, config, pairs }),
+  );
   const runId = `${options.algorithm}-${identity.digest('hex').slice(0, 10)}`;
   const directory = join(project, 'runs', runId);
   for (const folder of ['samples', 'jobs']) mkdirSync(join(project, folder), { recursive: true });
@@ -76,7 +90,11 @@ function readPairs(file: string, project: string): TunePayload['pairs'] {
   try {
     text = readFileSync(file, 'utf8');
   } catch {
-    throw new NorthlightError('usage', `The comparison file ${file} cannot be read.`, 'Check the path given with --comparisons.');
+    throw new NorthlightError(
+      'usage',
+      `The comparison file ${file} cannot be read.`,
+      'Check the path given with --comparisons.',
+    );
   }
   const known = new Map<string, TunePayload['pairs'][number]['winner']>();
   const sampleOf = (item: string) => {
@@ -89,11 +107,17 @@ function readPairs(file: string, project: string): TunePayload['pairs'] {
     const inProject = join(project, 'trajectories', `${hash}.safetensors`);
     const trajectoryPath = !isHash && existsSync(beside) ? beside : inProject;
     if (hash === '' || !existsSync(trajectoryPath)) {
-      throw new NorthlightError('tune/no-trajectory', `The denoising steps of "${item}" are not kept (looked for ${trajectoryPath}).`, 'Make the pictures with: northlight sample … --keep-trajectories');
+      throw new NorthlightError(
+        'tune/no-trajectory',
+        `The denoising steps of "${item}" are not kept (looked for ${trajectoryPath}).`,
+        'Make the pictures with: northlight sample … --keep-trajectories',
+      );
     }
     const sample = { hash, trajectoryPath, prompt: readTrajectory(trajectoryPath).origin.prompt };
     known.set(item, sample);
     return sample;
   };
-  return standingComparisons(parseComparisonLog(text, file)).flatMap(decidedPairs).map(({ winner, loser }) => ({ winner: sampleOf(winner), loser: sampleOf(loser) }));
+  return standingComparisons(parseComparisonLog(text, file))
+    .flatMap(decidedPairs)
+    .map(({ winner, loser }) => ({ winner: sampleOf(winner), loser: sampleOf(loser) }));
 }

@@ -42,10 +42,15 @@ export function buildD3poGraph(options: D3poGraphOptions): Model {
   const timestep = op.input('timestep', timeType, [rows]);
   const twice = (v: Value) => (guided ? op.concat([v, v], 0) : v);
   const prompt = contextDims ? op.input('prompt', 'float32', [rows, ...contextDims]) : null;
-  const context = prompt && guided ? op.concat([op.input('negative', 'float32', [rows, ...contextDims]), prompt], 0) : prompt;
+  const context =
+    prompt && guided ? op.concat([op.input('negative', 'float32', [rows, ...contextDims]), prompt], 0) : prompt;
   const trained = new Set(options.parameters);
   const net = importGraph(op, options.unet, {
-    inputs: { sample: twice(sample), timestep: twice(timestep), ...(context ? { encoder_hidden_states: context } : {}) },
+    inputs: {
+      sample: twice(sample),
+      timestep: twice(timestep),
+      ...(context ? { encoder_hidden_states: context } : {}),
+    },
     role: (name) => (trained.has(name) ? 'input' : 'frozen'),
   });
   const raw = net.outputs.values().next().value!;

@@ -7,9 +7,9 @@ import { sha256File, writeFileAtomic } from '#models/files.ts';
 import { encodeModel } from '#models/onnx/write.ts';
 import { createSession } from '#models/runtime/session.ts';
 import { Rng } from '#models/tensor/rng.ts';
-import { f32, fromNumbers, numel, type Tensor } from '#models/tensor/tensor.ts';
 import { readSafetensors, writeSafetensors } from '#models/tensor/safetensors.ts';
-import { adamwStep, type AdamWState, clipFactor, createAdamW, globalNorm } from '#models/training/adamw.ts';
+import { f32, fromNumbers, numel, type Tensor } from '#models/tensor/tensor.ts';
+import { type AdamWState, adamwStep, clipFactor, createAdamW, globalNorm } from '#models/training/adamw.ts';
 import { findLoraTargets, initLora, insertLora } from '#models/training/lora.ts';
 import { writeLoraFile } from '#models/training/lora-file.ts';
 import { verifyLora } from '#models/training/lora-verify.ts';
@@ -24,13 +24,45 @@ import { defineAlgorithm, type FinetuneResult, type FinetuneTask } from './types
 
 const schema = z.object({
   steps: z.int().min(1).max(1_000_000).default(400).describe('Updates of the adapter.'),
-  itemsPerUpdate: z.int().min(1).max(256).default(4).describe('Items per update; an item is one denoising step of one compared pair.'),
-  learningRate: z.number().positive().max(1).default(3e-4).describe('Peak rate of AdamW, after a short warm-up. Paper: 3e-5 with 400 epochs.'),
-  beta: z.number().positive().default(500).describe('How firmly the model stays at the reference: logits are beta × the mean log-ratio per dimension, so D/2 to D is one nat per step; small values never saturate. Paper: 0.1, together with a ratio clip of 0.1.'),
-  ratioClip: z.number().positive().max(0.99).nullable().default(null).describe('Clamp of each ratio to 1 ± this value, as in the released code (0.1). Off by default: a clamped ratio gives no gradient.'),
+  itemsPerUpdate: z
+    .int()
+    .min(1)
+    .max(256)
+    .default(4)
+    .describe('Items per update; an item is one denoising step of one compared pair.'),
+  learningRate: z
+    .number()
+    .positive()
+    .max(1)
+    .default(3e-4)
+    .describe('Peak rate of AdamW, after a short warm-up. Paper: 3e-5 with 400 epochs.'),
+  beta: z
+    .number()
+    .positive()
+    .default(500)
+    .describe(
+      'How firmly the model stays at the reference: logits are beta × the mean log-ratio per dimension, so D/2 to D is one nat per step; small values never saturate. Paper: 0.1, together with a ratio clip of 0.1.',
+    ),
+  ratioClip: z
+    .number()
+    .positive()
+    .max(0.99)
+    .nullable()
+    .default(null)
+    .describe(
+      'Clamp of each ratio to 1 ± this value, as in the released code (0.1). Off by default: a clamped ratio gives no gradient.',
+    ),
   rank: z.int().min(1).max(256).default(8).describe('Rank of the adapter. Paper: 4.'),
-  alpha: z.number().positive().nullable().default(null).describe('Scale of the adapter is alpha / rank; empty: alpha = rank.'),
-  targets: z.enum(['attention', 'linear', 'all']).default('all').describe('Layers that get an adapter: attention projections, all linear layers, or convolutions too.'),
+  alpha: z
+    .number()
+    .positive()
+    .nullable()
+    .default(null)
+    .describe('Scale of the adapter is alpha / rank; empty: alpha = rank.'),
+  targets: z
+    .enum(['attention', 'linear', 'all'])
+    .default('all')
+    .describe('Layers that get an adapter: attention projections, all linear layers, or convolutions too.'),
   weightDecay: z.number().min(0).default(1e-4).describe('Decoupled weight decay. Paper: 1e-4.'),
   maxGradientNorm: z.number().positive().default(1).describe('Gradients are scaled down to this norm.'),
   stripEvery: z.int().min(1).default(50).describe('Updates between rows of fixed-seed sample pictures.'),
@@ -74,7 +106,11 @@ export const d3po = defineAlgorithm({
 async function run(task: FinetuneTask<D3poConfig>): Promise<FinetuneResult | null> {
   const { config, runDirectory } = task;
   if (task.pairs.length === 0) {
-    throw new NorthlightError('tune/no-pairs', 'There is no decided comparison to learn from.', 'Rank some pictures first: each clear choice between two pictures of one prompt is a pair.');
+    throw new NorthlightError(
+      'tune/no-pairs',
+      'There is no decided comparison to learn from.',
+      'Rank some pictures first: each clear choice between two pictures of one prompt is a pair.',
+    );
   }
   mkdirSync(runDirectory, { recursive: true });
   task.progress('opening the model', 0, config.steps);
@@ -88,7 +124,10 @@ async function run(task: FinetuneTask<D3poConfig>): Promise<FinetuneResult | nul
   const scale = { rank: config.rank, alpha: config.alpha ?? config.rank };
   const state: AdamWState = createAdamW(initLora(targets, scale, new Rng(config.seed).fork('lora')));
   const names = [...state.parameters.keys()];
-  const live = await loadPipeline(task.modelPath, { ...(task.threads ? { threads: task.threads } : {}), live: { targets, scale, parameters: state.parameters } });
+  const live = await loadPipeline(task.modelPath, {
+    ...(task.threads ? { threads: task.threads } : {}),
+    live: { targets, scale, parameters: state.parameters },
+  });
   const graph = buildD3poGraph({
     unet: insertLora(folder.unet, targets, scale, state.parameters),
     parameters: names,
@@ -99,17 +138,29 @@ async function run(task: FinetuneTask<D3poConfig>): Promise<FinetuneResult | nul
     beta: config.beta,
     ratioClip: config.ratioClip,
   });
-  const session = await createSession(encodeModel(graph), { training: true, arena: true, ...(task.threads ? { threads: task.threads } : {}) });
+  const session = await createSession(encodeModel(graph), {
+    training: true,
+    arena: true,
+    ...(task.threads ? { threads: task.threads } : {}),
+  });
 
   const total = chains[0]!.winner.data.steps.length;
   const items: Item[] = chains.flatMap((_, pair) => Array.from({ length: total }, (_, step) => ({ pair, step })));
   /** Last seen margin of each item, NaN before it was seen: whether a pair is ordered is told by the sum over its steps. */
   const margins = new Float32Array(items.length).fill(Number.NaN);
   const checkpoint = readCheckpoint(runDirectory);
-  if (checkpoint) restore(state, margins, readSafetensors(join(checkpoint.folder, 'state.safetensors')).tensors, checkpoint.step);
-  else writeFileAtomic(join(runDirectory, 'config.json'), `${JSON.stringify({ algorithm: 'd3po', model: folder.name, modelHash, config, pairs: task.pairs }, null, 2)}\n`);
+  if (checkpoint)
+    restore(state, margins, readSafetensors(join(checkpoint.folder, 'state.safetensors')).tensors, checkpoint.step);
+  else
+    writeFileAtomic(
+      join(runDirectory, 'config.json'),
+      `${JSON.stringify({ algorithm: 'd3po', model: folder.name, modelHash, config, pairs: task.pairs }, null, 2)}\n`,
+    );
   const log = openMetricsLog(runDirectory, state.step + 1);
-  const save = () => writeCheckpoint(runDirectory, state.step, (f) => writeSafetensors(join(f, 'state.safetensors'), snapshot(state, margins)));
+  const save = () =>
+    writeCheckpoint(runDirectory, state.step, (f) =>
+      writeSafetensors(join(f, 'state.safetensors'), snapshot(state, margins)),
+    );
   const feed = createFeeder(base, chains, modelHash);
 
   try {
@@ -127,7 +178,13 @@ async function run(task: FinetuneTask<D3poConfig>): Promise<FinetuneResult | nul
       const gradients = Object.fromEntries(names.map((n) => [n, out[`grad/${n}`]!]));
       const gradientNorm = globalNorm(Object.values(gradients));
       const rate = config.learningRate * Math.min(1, (state.step + 1) / WARMUP);
-      adamwStep(state, gradients, rate, { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: config.weightDecay }, clipFactor(gradientNorm, config.maxGradientNorm));
+      adamwStep(
+        state,
+        gradients,
+        rate,
+        { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: config.weightDecay },
+        clipFactor(gradientNorm, config.maxGradientNorm),
+      );
 
       const logRatio = out.logRatio!.data as Float32Array;
       chosen.forEach((item, k) => {
@@ -142,12 +199,17 @@ async function run(task: FinetuneTask<D3poConfig>): Promise<FinetuneResult | nul
         gradientNorm,
       };
       if (!Number.isFinite(values.loss) || !Number.isFinite(gradientNorm)) {
-        throw new NorthlightError('tune/diverged', `The loss is not a number at update ${state.step}.`, 'Resume from the last checkpoint with a smaller learningRate or a larger beta.');
+        throw new NorthlightError(
+          'tune/diverged',
+          `The loss is not a number at update ${state.step}.`,
+          'Resume from the last checkpoint with a smaller learningRate or a larger beta.',
+        );
       }
       log.append({ step: state.step, values });
       task.metrics(state.step, values);
       task.progress(`update ${state.step} of ${config.steps}`, state.step, config.steps);
-      if (state.step % config.stripEvery === 0 || state.step === config.steps) await drawStrip(task, live, guidanceScale, state.step);
+      if (state.step % config.stripEvery === 0 || state.step === config.steps)
+        await drawStrip(task, live, guidanceScale, state.step);
       if (state.step % config.checkpointEvery === 0) save();
     }
     save();
@@ -177,7 +239,11 @@ function loadChains(task: FinetuneTask<D3poConfig>): { winner: Chain; loser: Cha
   for (const { winner, loser } of pairs) {
     for (const c of [winner, loser]) {
       if (c.data.steps.length !== first.data.steps.length || c.origin.guidanceScale !== first.origin.guidanceScale) {
-        throw new NorthlightError('tune/mixed', 'The compared pictures were made with different numbers of steps or guidance.', 'Tune from sessions whose pictures share these settings.');
+        throw new NorthlightError(
+          'tune/mixed',
+          'The compared pictures were made with different numbers of steps or guidance.',
+          'Tune from sessions whose pictures share these settings.',
+        );
       }
     }
   }
@@ -185,7 +251,11 @@ function loadChains(task: FinetuneTask<D3poConfig>): { winner: Chain; loser: Cha
 }
 
 /** Items of an update: consecutive places of a fresh shuffle per epoch, a pure function of (seed, step). */
-export function pick(items: readonly unknown[], step: number, config: Pick<D3poConfig, 'itemsPerUpdate' | 'seed'>): number[] {
+export function pick(
+  items: readonly unknown[],
+  step: number,
+  config: Pick<D3poConfig, 'itemsPerUpdate' | 'seed'>,
+): number[] {
   const orders = new Map<number, number[]>();
   return Array.from({ length: config.itemsPerUpdate }, (_, k) => {
     const at = step * config.itemsPerUpdate + k;
@@ -200,12 +270,19 @@ export function pick(items: readonly unknown[], step: number, config: Pick<D3poC
 }
 
 /** Feeds of the training graph for some items, winners first. */
-function createFeeder(base: ImagePipeline, chains: readonly { winner: Chain; loser: Chain }[], modelHash: string): (items: readonly Item[]) => Promise<Record<string, Tensor>> {
+function createFeeder(
+  base: ImagePipeline,
+  chains: readonly { winner: Chain; loser: Chain }[],
+  modelHash: string,
+): (items: readonly Item[]) => Promise<Record<string, Tensor>> {
   const { folder } = base;
   const size = numel(folder.dims);
   const timeType = folder.unet.graph.inputs.find((i) => i.name === 'timestep')!.dtype;
   return async (items) => {
-    const rows = [...items.map((i) => ({ chain: chains[i.pair]!.winner, step: i.step })), ...items.map((i) => ({ chain: chains[i.pair]!.loser, step: i.step }))];
+    const rows = [
+      ...items.map((i) => ({ chain: chains[i.pair]!.winner, step: i.step })),
+      ...items.map((i) => ({ chain: chains[i.pair]!.loser, step: i.step })),
+    ];
     const picture = () => new Float32Array(rows.length * size);
     const [sample, prev, reference] = [picture(), picture(), picture()];
     const a: number[] = [];
@@ -247,7 +324,8 @@ function createFeeder(base: ImagePipeline, chains: readonly { winner: Chain; los
       std: column(std),
     };
     if (folder.contextDims) {
-      const stack = (of: (c: PromptCondition) => Float32Array) => f32([rows.length, ...folder.contextDims!], concatenate(conditions.map(of)));
+      const stack = (of: (c: PromptCondition) => Float32Array) =>
+        f32([rows.length, ...folder.contextDims!], concatenate(conditions.map(of)));
       feeds.prompt = stack((c) => c.prompt);
       if (chains[0]!.winner.origin.guidanceScale !== 1) feeds.negative = stack((c) => c.negative);
     }
@@ -285,11 +363,24 @@ export function orderedShare(margins: Float32Array, pairs: number, steps: number
   return seen === 0 ? 0 : ordered / seen;
 }
 
-async function drawStrip(task: FinetuneTask<D3poConfig>, live: ImagePipeline, guidanceScale: number, step: number): Promise<void> {
+async function drawStrip(
+  task: FinetuneTask<D3poConfig>,
+  live: ImagePipeline,
+  guidanceScale: number,
+  step: number,
+): Promise<void> {
   const pictures: { prompt: string; png: Buffer }[] = [];
   const stream = generatePictures({
     pipeline: live,
-    settings: { scheduler: 'ddim', steps: STRIP_STEPS, eta: 0, guidanceScale, negativePrompt: '', seed: task.config.seed, keepTrajectories: false },
+    settings: {
+      scheduler: 'ddim',
+      steps: STRIP_STEPS,
+      eta: 0,
+      guidanceScale,
+      negativePrompt: '',
+      seed: task.config.seed,
+      keepTrajectories: false,
+    },
     requests: task.stripPrompts.map((prompt, i) => ({ prompt, index: i, noiseIndex: i })),
   });
   for await (const p of stream) pictures.push({ prompt: p.prompt, png: p.png });
@@ -309,7 +400,12 @@ function snapshot(state: AdamWState, margins: Float32Array): Map<string, Tensor>
 function restore(state: AdamWState, margins: Float32Array, tensors: ReadonlyMap<string, Tensor>, step: number): void {
   const copy = (into: Float32Array, key: string) => {
     const t = tensors.get(key);
-    if (!t || t.data.length !== into.length) throw new NorthlightError('run/mismatch', `The checkpoint has no fitting "${key}".`, 'The settings of a run cannot change while it is under way: start a new run.');
+    if (!t || t.data.length !== into.length)
+      throw new NorthlightError(
+        'run/mismatch',
+        `The checkpoint has no fitting "${key}".`,
+        'The settings of a run cannot change while it is under way: start a new run.',
+      );
     into.set(t.data as Float32Array);
   };
   copy(margins, 'margins');
@@ -356,5 +452,11 @@ async function finish(
     prefix: 'lora_unet_',
     ...(task.threads ? { threads: task.threads } : {}),
   });
-  return { adapterPath, hash: sha256File(adapterPath), rank: config.rank, steps: state.step, verifiedDifference: check.difference };
+  return {
+    adapterPath,
+    hash: sha256File(adapterPath),
+    rank: config.rank,
+    steps: state.step,
+    verifiedDifference: check.difference,
+  };
 }

@@ -7,7 +7,8 @@ const PROBES = 4;
 /** A small fixed batch to compare outputs on: unit noise at timesteps from early to late. */
 export function probeFeeds(folder: ModelFolder): Record<string, Tensor> {
   const rng = new Rng(0).fork('adapter-probe');
-  const normal = (dims: readonly number[], label: string) => f32(dims, rng.fork(label).fillNormal(new Float32Array(numel(dims))));
+  const normal = (dims: readonly number[], label: string) =>
+    f32(dims, rng.fork(label).fillNormal(new Float32Array(numel(dims))));
   const feeds: Record<string, Tensor> = { sample: normal([PROBES, ...folder.dims], 'sample') };
   const time = folder.unet.graph.inputs.find((i) => i.name === 'timestep')!;
   const values = Array.from({ length: PROBES }, (_, i) => Math.round(((i + 0.5) / PROBES) * 999));

@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
-import { hashModelFolder } from '#models/families/index.ts';
 import { NorthlightError } from '#models/errors.ts';
+import { hashModelFolder } from '#models/families/index.ts';
 import { encodePng, tensorToRgb } from '#pipelines/images/images.ts';
 import { createGaussianSchedule } from '#pipelines/schedulers/index.ts';
 import type { GaussianSchedule } from '#pipelines/schedulers/types.ts';
-import { sampleLoop, type SampleRow } from './loop.ts';
+import { type SampleRow, sampleLoop } from './loop.ts';
 import type { ImagePipeline, PromptCondition } from './pipeline.ts';
 import type { Trajectory, TrajectoryMetadata } from './trajectory.ts';
 
@@ -69,7 +69,11 @@ export interface StepReport {
 export function scheduleOf(pipeline: ImagePipeline, s: SamplingSettings): GaussianSchedule {
   const ddpm = (s.scheduler ?? (pipeline.scheduler._class_name.startsWith('DDPM') ? 'ddpm' : 'ddim')) === 'ddpm';
   if (s.keepTrajectories && !ddpm && s.eta === 0) {
-    throw new NorthlightError('sampling/no-noise', 'DDIM with eta 0 has no noise, so its steps have no probability to learn from.', 'Set eta above 0 (1 is usual), or do not keep trajectories.');
+    throw new NorthlightError(
+      'sampling/no-noise',
+      'DDIM with eta 0 has no noise, so its steps have no probability to learn from.',
+      'Set eta above 0 (1 is usual), or do not keep trajectories.',
+    );
   }
   return createGaussianSchedule(pipeline.scheduler, {
     ...(s.scheduler ? { name: s.scheduler } : {}),
@@ -90,22 +94,33 @@ export async function* generatePictures(options: GenerateOptions): AsyncGenerato
   const batch = options.batch ?? 4;
   for (let start = 0; start < requests.length; start += batch) {
     const chunk = requests.slice(start, start + batch);
-    const conditions = await pipeline.encode(chunk.map((r) => r.prompt), settings.negativePrompt);
-    const rows: SampleRow<PromptCondition>[] = chunk.map((r, i) => ({ condition: conditions[i]!, seed: settings.seed, index: r.index, noiseIndex: r.noiseIndex }));
+    const conditions = await pipeline.encode(
+      chunk.map((r) => r.prompt),
+      settings.negativePrompt,
+    );
+    const rows: SampleRow<PromptCondition>[] = chunk.map((r, i) => ({
+      condition: conditions[i]!,
+      seed: settings.seed,
+      index: r.index,
+      noiseIndex: r.noiseIndex,
+    }));
     const loop = sampleLoop({
       denoiser,
       schedule,
       rows,
       keepTrajectory: settings.keepTrajectories,
       ...(options.previewEvery ? { previewEvery: options.previewEvery } : {}),
-      ...(options.initialNoise ? { initialNoise: options.initialNoise.subarray(start * size, (start + chunk.length) * size) } : {}),
+      ...(options.initialNoise
+        ? { initialNoise: options.initialNoise.subarray(start * size, (start + chunk.length) * size) }
+        : {}),
     });
     const positions = chunk.map((_, i) => start + i);
     options.checkpoint?.();
     let next = await loop.next();
     while (!next.done) {
       const clean = next.value.predOriginalSample;
-      const preview = clean && ((row: number) => tensorToRgb(clean.subarray(row * size, (row + 1) * size), width, height));
+      const preview =
+        clean && ((row: number) => tensorToRgb(clean.subarray(row * size, (row + 1) * size), width, height));
       await options.onStep?.({ positions, step: next.value.step, total: next.value.total, preview });
       options.checkpoint?.();
       next = await loop.next();
@@ -114,7 +129,9 @@ export async function* generatePictures(options: GenerateOptions): AsyncGenerato
     for (const [i, request] of chunk.entries()) {
       const sample = result.samples.slice(i * size, (i + 1) * size);
       const rgb = tensorToRgb(sample, width, height);
-      const png = await encodePng(rgb, width, height, { northlight: JSON.stringify(settingsText(pipeline, settings, schedule, request)) });
+      const png = await encodePng(rgb, width, height, {
+        northlight: JSON.stringify(settingsText(pipeline, settings, schedule, request)),
+      });
       const data = result.trajectories?.[i];
       yield {
         ...request,
@@ -146,7 +163,12 @@ function settingsText(pipeline: ImagePipeline, s: SamplingSettings, schedule: Ga
   };
 }
 
-function originOf(options: GenerateOptions, schedule: GaussianSchedule, r: PictureRequest, modelHash: string): TrajectoryMetadata {
+function originOf(
+  options: GenerateOptions,
+  schedule: GaussianSchedule,
+  r: PictureRequest,
+  modelHash: string,
+): TrajectoryMetadata {
   const { settings, pipeline } = options;
   return {
     seed: settings.seed,

@@ -6,7 +6,7 @@ import { createSession, type Session, type SessionOptions } from '#models/runtim
 import { f32, i64, numel, type Tensor } from '#models/tensor/tensor.ts';
 import { insertLora, type LoraScale, type LoraTarget } from '#models/training/lora.ts';
 import { readLoraFile } from '#models/training/lora-file.ts';
-import { type SchedulerConfig, parseSchedulerConfig } from '#pipelines/schedulers/index.ts';
+import { parseSchedulerConfig, type SchedulerConfig } from '#pipelines/schedulers/index.ts';
 import type { Denoiser } from './denoiser.ts';
 import { combine } from './guidance.ts';
 
@@ -51,7 +51,10 @@ export interface ImagePipeline {
 export async function loadPipeline(directory: string, options: PipelineOptions = {}): Promise<ImagePipeline> {
   const folder = openModelFolder(directory);
   const scheduler = parseSchedulerConfig(folder.schedulerConfig, `${folder.path}/scheduler/scheduler_config.json`);
-  const session = { ...(options.provider ? { provider: options.provider } : {}), ...(options.threads ? { threads: options.threads } : {}) };
+  const session = {
+    ...(options.provider ? { provider: options.provider } : {}),
+    ...(options.threads ? { threads: options.threads } : {}),
+  };
   let adapted = applyAdapters(folder.unet, options.adapters ?? []);
   const { live } = options;
   if (live) adapted = insertLora(adapted, live.targets, live.scale, live.parameters, { as: 'inputs' });
@@ -110,7 +113,13 @@ function createTextEncoder(folder: ModelFolder, session: Session): (text: string
  * Each sample goes through the network alone (with its guidance twin): kernels choose their summation order by matrix size,
  * so only a fixed size gives a sample the same bytes in any batch. On two cores a larger batch gains nothing.
  */
-function createDenoiser(folder: ModelFolder, session: Session, guidanceScale: number, calls: { count: number }, live?: ReadonlyMap<string, Tensor>): Denoiser<PromptCondition> {
+function createDenoiser(
+  folder: ModelFolder,
+  session: Session,
+  guidanceScale: number,
+  calls: { count: number },
+  live?: ReadonlyMap<string, Tensor>,
+): Denoiser<PromptCondition> {
   const dims = folder.dims;
   const size = numel(dims);
   const guided = folder.contextDims !== null && guidanceScale !== 1;
@@ -132,7 +141,11 @@ function createDenoiser(folder: ModelFolder, session: Session, guidanceScale: nu
       for (const [row, condition] of conditions.entries()) {
         const x = samples.subarray(row * size, (row + 1) * size);
         for (let r = 0; r < rows; r++) sample.set(x, r * size);
-        const feeds: Record<string, Tensor> = { sample: f32([rows, ...dims], sample), timestep: timeTensor(timestep), ...Object.fromEntries(live ?? []) };
+        const feeds: Record<string, Tensor> = {
+          sample: f32([rows, ...dims], sample),
+          timestep: timeTensor(timestep),
+          ...Object.fromEntries(live ?? []),
+        };
         if (folder.contextDims) {
           if (guided) context.set(condition.negative, 0);
           context.set(condition.prompt, guided ? contextSize : 0);

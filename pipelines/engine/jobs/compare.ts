@@ -6,7 +6,11 @@ import { makePictures } from './pictures.ts';
 export const compare: JobFunction = async (payload, context) => {
   const p = comparePayload.parse(payload);
   const requests = p.prompts.flatMap((prompt, i) =>
-    Array.from({ length: p.perPrompt }, (_, k) => ({ prompt, index: i * p.perPrompt + k, noiseIndex: i * p.perPrompt + k })),
+    Array.from({ length: p.perPrompt }, (_, k) => ({
+      prompt,
+      index: i * p.perPrompt + k,
+      noiseIndex: i * p.perPrompt + k,
+    })),
   );
   const settings = {
     scheduler: p.scheduler,
@@ -17,6 +21,12 @@ export const compare: JobFunction = async (payload, context) => {
     seed: p.seed,
     keepTrajectories: false,
   };
-  const set = (side: 'A' | 'B', adapterPath: string | null) => ({ modelPath: p.modelPath, adapterPath, side, settings, requests });
+  const set = (side: 'A' | 'B', adapterPath: string | null) => ({
+    modelPath: p.modelPath,
+    adapterPath,
+    side,
+    settings,
+    requests,
+  });
   return makePictures([set('A', p.adapterAPath), set('B', p.adapterBPath)], context);
 };

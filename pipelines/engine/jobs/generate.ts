@@ -21,7 +21,11 @@ export const generate: JobFunction = async (payload, context) => {
           keepTrajectories: p.keepTrajectories,
         },
         requests: p.prompts.flatMap((prompt, i) =>
-          Array.from({ length: p.count }, (_, k) => ({ prompt, index: i * p.count + k, noiseIndex: p.shareInitialNoise ? i * p.count : i * p.count + k })),
+          Array.from({ length: p.count }, (_, k) => ({
+            prompt,
+            index: i * p.count + k,
+            noiseIndex: p.shareInitialNoise ? i * p.count : i * p.count + k,
+          })),
         ),
       },
     ],

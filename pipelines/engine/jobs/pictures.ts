@@ -5,7 +5,12 @@ import type { z } from 'zod';
 import { sha256File, writeFileAtomic } from '#models/files.ts';
 import type { JobContext } from '#pipelines/engine/job-protocol.ts';
 import { encodePng } from '#pipelines/images/images.ts';
-import { generatePictures, type Picture, type PictureRequest, type SamplingSettings } from '#pipelines/sampling/generate.ts';
+import {
+  generatePictures,
+  type Picture,
+  type PictureRequest,
+  type SamplingSettings,
+} from '#pipelines/sampling/generate.ts';
 import { loadPipeline } from '#pipelines/sampling/pipeline.ts';
 import { writeTrajectory } from '#pipelines/sampling/trajectory.ts';
 import { stopIfAsked } from './control.ts';
@@ -42,14 +47,23 @@ export async function makePictures(sets: readonly PictureSet[], context: JobCont
   }
   const pictures = sets.reduce((n, s) => n + s.requests.length, 0);
   const steps = sets[0]?.settings.steps ?? 1;
-  const report = (extra = 0) => context.progress(`picture ${Math.min(done.size + 1, pictures)} of ${pictures}`, done.size * steps + extra, pictures * steps);
+  const report = (extra = 0) =>
+    context.progress(
+      `picture ${Math.min(done.size + 1, pictures)} of ${pictures}`,
+      done.size * steps + extra,
+      pictures * steps,
+    );
   try {
     report();
     for (const set of sets) {
-      const missing = set.requests.map((request, position) => ({ request, position })).filter(({ position }) => !done.has(key(set.side, position)));
+      const missing = set.requests
+        .map((request, position) => ({ request, position }))
+        .filter(({ position }) => !done.has(key(set.side, position)));
       if (missing.length === 0) continue;
       stopIfAsked(context);
-      const pipeline = await loadPipeline(set.modelPath, { adapters: set.adapterPath ? [{ path: set.adapterPath, weight: 1 }] : [] });
+      const pipeline = await loadPipeline(set.modelPath, {
+        adapters: set.adapterPath ? [{ path: set.adapterPath, weight: 1 }] : [],
+      });
       try {
         let lastPreview = 0;
         const stream = generatePictures({
@@ -100,7 +114,12 @@ export function storeBlob(project: string, png: Buffer): string {
 
 function storePicture(project: string, picture: Picture, set: PictureSet, position: number): SampleFile {
   const hash = storeBlob(project, picture.png);
-  if (picture.trajectory) writeTrajectory(join(project, 'trajectories', `${hash}.safetensors`), picture.trajectory.data, picture.trajectory.origin);
+  if (picture.trajectory)
+    writeTrajectory(
+      join(project, 'trajectories', `${hash}.safetensors`),
+      picture.trajectory.data,
+      picture.trajectory.origin,
+    );
   return {
     hash,
     prompt: picture.prompt,

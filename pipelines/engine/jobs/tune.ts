@@ -8,7 +8,12 @@ import { storeBlob } from './pictures.ts';
 export const tune: JobFunction = async (payload, context) => {
   const p = tunePayload.parse(payload);
   const algorithm = algorithms[p.algorithm];
-  if (!algorithm) throw new NorthlightError('tune/algorithm', `There is no algorithm "${p.algorithm}".`, `Known: ${Object.keys(algorithms).join(', ')}.`);
+  if (!algorithm)
+    throw new NorthlightError(
+      'tune/algorithm',
+      `There is no algorithm "${p.algorithm}".`,
+      `Known: ${Object.keys(algorithms).join(', ')}.`,
+    );
   return algorithm.run({
     runDirectory: p.runDirectory,
     modelPath: p.modelPath,
@@ -18,7 +23,10 @@ export const tune: JobFunction = async (payload, context) => {
     progress: (stage, done, total) => context.progress(stage, done, total),
     metrics: (step, values) => context.event('metrics', { step, values }),
     strip: (step, pictures) =>
-      context.event('strip', { step, pictures: pictures.map(({ prompt, png }) => ({ prompt, hash: storeBlob(context.project, png) })) }),
+      context.event('strip', {
+        step,
+        pictures: pictures.map(({ prompt, png }) => ({ prompt, hash: storeBlob(context.project, png) })),
+      }),
     request: () => {
       const { request } = context.control;
       if (request === 'stop-and-keep') return 'keep';

@@ -24,11 +24,21 @@ export const SCHEDULER_CONFIG = {
 };
 
 /** The training drawings, drawn once per (count, seed) and kept in `folder`. */
-export async function loadOrDraw(folder: string, count: number, seed: number, onProgress: (done: number) => void, signal?: AbortSignal): Promise<FlowerDataset> {
+export async function loadOrDraw(
+  folder: string,
+  count: number,
+  seed: number,
+  onProgress: (done: number) => void,
+  signal?: AbortSignal,
+): Promise<FlowerDataset> {
   const pixelsPath = join(folder, `drawings-${count}-${seed}.bin`);
   const labelsPath = join(folder, `drawings-${count}-${seed}.json`);
   if (existsSync(labelsPath) && existsSync(pixelsPath)) {
-    return { count, pixels: readFileSync(pixelsPath), attributes: JSON.parse(readFileSync(labelsPath, 'utf8')) as FlowerAttributes[] };
+    return {
+      count,
+      pixels: readFileSync(pixelsPath),
+      attributes: JSON.parse(readFileSync(labelsPath, 'utf8')) as FlowerAttributes[],
+    };
   }
   const data = await renderDataset({ count, seed, split: 'train', onProgress, ...(signal ? { signal } : {}) });
   writeFileAtomic(pixelsPath, data.pixels);
@@ -49,7 +59,10 @@ export function copyPicture(data: FlowerDataset, i: number, out: Float32Array, o
  * `captionDropout` for classifier-free guidance, Ho and Salimans 2022, arXiv:2207.12598) and the target
  * v = √ᾱ ε − √(1−ᾱ) x_0. Timesteps are stratified over the batch.
  */
-export function diffusionBatch(data: FlowerDataset, options: { batch: number; seed: number; captionDropout: number }): (step: number) => Record<string, Tensor> {
+export function diffusionBatch(
+  data: FlowerDataset,
+  options: { batch: number; seed: number; captionDropout: number },
+): (step: number) => Record<string, Tensor> {
   const alphas = alphasCumprodOf(parseSchedulerConfig(SCHEDULER_CONFIG));
   const { batch } = options;
   const root = new Rng(options.seed).fork('flora-batches');
@@ -79,6 +92,11 @@ export function diffusionBatch(data: FlowerDataset, options: { batch: number; se
       tokens.push(...tokenize(rng.uniform() < options.captionDropout ? '' : trainingCaption(data.attributes[i]!, rng)));
     }
     const dims = [batch, 3, PICTURE_SIZE, PICTURE_SIZE];
-    return { sample: f32(dims, sample), target: f32(dims, target), timestep: i64([batch], timesteps), input_ids: i64([batch, TOKEN_COUNT], tokens) };
+    return {
+      sample: f32(dims, sample),
+      target: f32(dims, target),
+      timestep: i64([batch], timesteps),
+      input_ids: i64([batch, TOKEN_COUNT], tokens),
+    };
   };
 }

@@ -63,7 +63,9 @@ export function buildUnet(config: FloraConfig, seed: number): Model {
   const timestep = op.input('timestep', 'int64', [1]);
   const context = op.input('encoder_hidden_states', 'float32', [1, config.tokens, config.textWidth]);
 
-  const time = l.scope('time', () => l.linear('fc2', l.silu(l.linear('fc1', l.timestepEmbedding(timestep, 64), embedding)), embedding));
+  const time = l.scope('time', () =>
+    l.linear('fc2', l.silu(l.linear('fc1', l.timestepEmbedding(timestep, 64), embedding)), embedding),
+  );
   const first = op.apply('Squeeze', [op.slice(context, 1, 0, 1), op.i64([1])]);
   const pooled = l.scope('caption', () => l.linear('fc2', l.silu(l.linear('fc1', first, embedding)), embedding));
   const emb = l.silu(op.add2(time, pooled));
@@ -73,7 +75,11 @@ export function buildUnet(config: FloraConfig, seed: number): Model {
     l.scope(name, () => {
       const [h, w] = x.dims.slice(2) as [number, number];
       let y = l.conv('conv1', l.silu(l.groupNorm('norm1', x, groups)), out, 3);
-      const [scale, shift] = op.split(l.batchReshape(l.linear('modulation', emb, 2 * out, { zero: true }), [2 * out, 1, 1]), 1, [out, out]) as [Value, Value];
+      const [scale, shift] = op.split(
+        l.batchReshape(l.linear('modulation', emb, 2 * out, { zero: true }), [2 * out, 1, 1]),
+        1,
+        [out, out],
+      ) as [Value, Value];
       y = op.add2(op.mul(l.groupStandardize(y, groups), op.addScalar(scale, 1)), shift);
       y = l.conv('conv2', l.silu(y), out, 3, { zero: true });
       const skip = x.dims[1] === out ? x : l.conv('skip', x, out, 1);
@@ -90,12 +96,17 @@ export function buildUnet(config: FloraConfig, seed: number): Model {
         t = op.add2(t, l.attention('attn1', n, n, heads));
       }
       t = op.add2(t, l.attention('attn2', l.layerNorm('norm2', t), context, heads));
-      if (selfAttention) t = op.add2(t, l.linear('ff.2', l.silu(l.linear('ff.0', l.layerNorm('norm3', t), 2 * c)), c, { zero: true }));
+      if (selfAttention)
+        t = op.add2(t, l.linear('ff.2', l.silu(l.linear('ff.0', l.layerNorm('norm3', t), 2 * c)), c, { zero: true }));
       return l.batchReshape(op.transpose(t, [0, 2, 1]), [c, h, w]);
     });
 
   const enlarge = (x: Value): Value =>
-    op.apply('Resize', [x, null, op.f32([4], [1, 1, 2, 2])], { mode: 'nearest', coordinate_transformation_mode: 'asymmetric', nearest_mode: 'floor' });
+    op.apply('Resize', [x, null, op.f32([4], [1, 1, 2, 2])], {
+      mode: 'nearest',
+      coordinate_transformation_mode: 'asymmetric',
+      nearest_mode: 'floor',
+    });
 
   let x = l.conv('conv_in', op.apply('SpaceToDepth', [sample], { blocksize: 2 }), c0, 3);
   const skip0 = resBlock('down.0.res', x, c0);

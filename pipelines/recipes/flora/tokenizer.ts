@@ -19,13 +19,24 @@ export function tokenize(text: string): number[] {
 
 /** The same tokenizer in the Hugging Face `tokenizer.json` format. */
 export function tokenizerJson(): object {
-  const special = (content: string) => ({ id: ids.get(content)!, content, single_word: false, lstrip: false, rstrip: false, normalized: false, special: true });
+  const special = (content: string) => ({
+    id: ids.get(content)!,
+    content,
+    single_word: false,
+    lstrip: false,
+    rstrip: false,
+    normalized: false,
+    special: true,
+  });
   return {
     version: '1.0',
     truncation: null,
     padding: null,
     added_tokens: [special(PAD), special(START), special(UNKNOWN)],
-    normalizer: { type: 'Sequence', normalizers: [{ type: 'Lowercase' }, { type: 'Replace', pattern: { Regex: '[^a-z0-9,]+' }, content: ' ' }] },
+    normalizer: {
+      type: 'Sequence',
+      normalizers: [{ type: 'Lowercase' }, { type: 'Replace', pattern: { Regex: '[^a-z0-9,]+' }, content: ' ' }],
+    },
     pre_tokenizer: {
       type: 'Sequence',
       pretokenizers: [
@@ -36,7 +47,11 @@ export function tokenizerJson(): object {
     post_processor: {
       type: 'TemplateProcessing',
       single: [{ SpecialToken: { id: START, type_id: 0 } }, { Sequence: { id: 'A', type_id: 0 } }],
-      pair: [{ SpecialToken: { id: START, type_id: 0 } }, { Sequence: { id: 'A', type_id: 0 } }, { Sequence: { id: 'B', type_id: 0 } }],
+      pair: [
+        { SpecialToken: { id: START, type_id: 0 } },
+        { Sequence: { id: 'A', type_id: 0 } },
+        { Sequence: { id: 'B', type_id: 0 } },
+      ],
       special_tokens: { [START]: { id: START, ids: [ids.get(START)!], tokens: [START] } },
     },
     decoder: null,
@@ -45,5 +60,11 @@ export function tokenizerJson(): object {
 }
 
 export function tokenizerConfigJson(): object {
-  return { model_max_length: TOKEN_COUNT, pad_token: PAD, cls_token: START, unk_token: UNKNOWN, tokenizer_class: 'PreTrainedTokenizerFast' };
+  return {
+    model_max_length: TOKEN_COUNT,
+    pad_token: PAD,
+    cls_token: START,
+    unk_token: UNKNOWN,
+    tokenizer_class: 'PreTrainedTokenizerFast',
+  };
 }

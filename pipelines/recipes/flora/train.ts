@@ -41,21 +41,34 @@ export const FLORA: FloraConfig = {
 };
 
 /** Trains the flower model and writes it as a model folder. Stops between updates and goes on from the last checkpoint. */
-export async function trainFlora(options: RecipeOptions<z.output<typeof floraSchema>>, io: RecipeIo): Promise<{ directory: string; steps: number; loss: number }> {
+export async function trainFlora(
+  options: RecipeOptions<z.output<typeof floraSchema>>,
+  io: RecipeIo,
+): Promise<{ directory: string; steps: number; loss: number }> {
   const s = options.set;
   const work = join(options.out, 'training');
   mkdirSync(work, { recursive: true });
-  const data = await loadOrDraw(work, s.drawings, options.seed, (done) => io.progress('drawing', done, s.drawings), io.signal);
+  const data = await loadOrDraw(
+    work,
+    s.drawings,
+    options.seed,
+    (done) => io.progress('drawing', done, s.drawings),
+    io.signal,
+  );
   const textEncoder = buildTextEncoder(FLORA, options.seed);
   const unet = buildUnet(FLORA, options.seed);
   const graph = buildTrainingGraph(textEncoder, unet, s.batch, FLORA.tokens, FLORA.size);
   const state = createTrainerState(initialWeights(textEncoder, unet, graph.parameters));
   const checkpoint = options.resume ? readCheckpoint(work) : null;
-  if (checkpoint) restoreState(state, readSafetensors(join(checkpoint.folder, 'state.safetensors')).tensors, checkpoint.step);
+  if (checkpoint)
+    restoreState(state, readSafetensors(join(checkpoint.folder, 'state.safetensors')).tensors, checkpoint.step);
   const log = openMetricsLog(work, state.step + 1);
   io.whenStopped(`The run is kept in ${work}; go on with --resume.`);
   let mean = Number.NaN;
-  const save = () => writeCheckpoint(work, state.step, (folder) => writeSafetensors(join(folder, 'state.safetensors'), stateTensors(state)));
+  const save = () =>
+    writeCheckpoint(work, state.step, (folder) =>
+      writeSafetensors(join(folder, 'state.safetensors'), stateTensors(state)),
+    );
   try {
     await trainSteps({
       graph,
@@ -85,14 +98,23 @@ export async function trainFlora(options: RecipeOptions<z.output<typeof floraSch
 
 function initialWeights(textEncoder: Model, unet: Model, names: readonly string[]): Map<string, Tensor<'float32'>> {
   const all = new Map<string, Tensor<'float32'>>();
-  for (const [prefix, model] of [['text_encoder.', textEncoder], ['unet.', unet]] as const) {
-    for (const name of namedWeights(model)) all.set(prefix + name, model.graph.initializers.get(name) as Tensor<'float32'>);
+  for (const [prefix, model] of [
+    ['text_encoder.', textEncoder],
+    ['unet.', unet],
+  ] as const) {
+    for (const name of namedWeights(model))
+      all.set(prefix + name, model.graph.initializers.get(name) as Tensor<'float32'>);
   }
   return new Map(names.map((n) => [n, all.get(n)!]));
 }
 
 /** Writes a model folder in the diffusers layout with the given weights. */
-export function exportFlora(out: string, textEncoder: Model, unet: Model, weights: ReadonlyMap<string, Tensor<'float32'>>): void {
+export function exportFlora(
+  out: string,
+  textEncoder: Model,
+  unet: Model,
+  weights: ReadonlyMap<string, Tensor<'float32'>>,
+): void {
   const json = (path: string, value: object) => writeFileAtomic(join(out, path), `${JSON.stringify(value, null, 2)}\n`);
   const withWeights = (model: Model, prefix: string): Model => {
     const initializers = new Map(model.graph.initializers);
@@ -102,11 +124,22 @@ export function exportFlora(out: string, textEncoder: Model, unet: Model, weight
     }
     return { ...model, graph: { ...model.graph, initializers } };
   };
-  for (const folder of ['unet', 'text_encoder', 'tokenizer', 'scheduler']) mkdirSync(join(out, folder), { recursive: true });
+  for (const folder of ['unet', 'text_encoder', 'tokenizer', 'scheduler'])
+    mkdirSync(join(out, folder), { recursive: true });
   writeModel(withWeights(unet, 'unet.'), join(out, 'unet', 'model.onnx'));
   writeModel(withWeights(textEncoder, 'text_encoder.'), join(out, 'text_encoder', 'model.onnx'));
-  json('unet/config.json', { _class_name: 'UNet2DConditionModel', sample_size: FLORA.size, in_channels: 3, out_channels: 3, cross_attention_dim: FLORA.textWidth });
-  json('text_encoder/config.json', { _class_name: 'FloraTextEncoder', hidden_size: FLORA.textWidth, max_position_embeddings: FLORA.tokens });
+  json('unet/config.json', {
+    _class_name: 'UNet2DConditionModel',
+    sample_size: FLORA.size,
+    in_channels: 3,
+    out_channels: 3,
+    cross_attention_dim: FLORA.textWidth,
+  });
+  json('text_encoder/config.json', {
+    _class_name: 'FloraTextEncoder',
+    hidden_size: FLORA.textWidth,
+    max_position_embeddings: FLORA.tokens,
+  });
   json('tokenizer/tokenizer.json', tokenizerJson());
   json('tokenizer/tokenizer_config.json', tokenizerConfigJson());
   json('scheduler/scheduler_config.json', SCHEDULER_CONFIG);

@@ -9,16 +9,30 @@ import { namedWeights } from './network.ts';
  * Text encoder and UNet trained together on the mean squared error of v (Salimans and Ho 2022, arXiv:2202.00512, app. D).
  * Inputs: `sample` x_t, `timestep`, `input_ids`, `target` v, and every weight. Outputs: `loss`, `grad/*`.
  */
-export function buildTrainingGraph(textEncoder: Model, unet: Model, batch: number, tokens: number, size: number): TrainingGraph {
+export function buildTrainingGraph(
+  textEncoder: Model,
+  unet: Model,
+  batch: number,
+  tokens: number,
+  size: number,
+): TrainingGraph {
   const op = createBuilder();
   const role = (model: Model) => {
     const names = new Set(namedWeights(model));
     return (name: string) => (names.has(name) ? ('input' as const) : ('frozen' as const));
   };
-  const text = importGraph(op, textEncoder, { inputs: { input_ids: op.input('input_ids', 'int64', [batch, tokens]) }, prefix: 'text_encoder.', role: role(textEncoder) });
+  const text = importGraph(op, textEncoder, {
+    inputs: { input_ids: op.input('input_ids', 'int64', [batch, tokens]) },
+    prefix: 'text_encoder.',
+    role: role(textEncoder),
+  });
   const context = text.outputs.get('last_hidden_state')!;
   const net = importGraph(op, unet, {
-    inputs: { sample: op.input('sample', 'float32', [batch, 3, size, size]), timestep: op.input('timestep', 'int64', [batch]), encoder_hidden_states: context },
+    inputs: {
+      sample: op.input('sample', 'float32', [batch, 3, size, size]),
+      timestep: op.input('timestep', 'int64', [batch]),
+      encoder_hidden_states: context,
+    },
     prefix: 'unet.',
     role: role(unet),
   });
