@@ -16,6 +16,7 @@ import type { RecipeIo, RecipeOptions } from '#pipelines/recipes/types.ts';
 import { readCheckpoint, writeCheckpoint } from '#pipelines/runs/checkpoint.ts';
 import { openMetricsLog } from '#pipelines/runs/metrics-log.ts';
 import { augment, grainBank } from './augment.ts';
+import { modelCard } from './card.ts';
 import { type Evaluation, evaluateJudge } from './evaluate.ts';
 import { columnsOf, LAYOUT, writeOneHot } from './layout.ts';
 import { buildJudge, JUDGE } from './network.ts';
@@ -36,7 +37,7 @@ export const floraJudgeSchema = z.object({
 
 /**
  * Trains the judge of flower pictures, measures it on drawings of combinations it was never shown, and writes it with its
- * `reward.json` and `evaluation.json`. Its drawings are its own: the seed is mixed with a label, so the same `--seed` gives
+ * `reward.json`, `evaluation.json` and card. Its drawings are its own: the seed is mixed with a label, so the same `--seed` gives
  * the flower model others. Stops between updates and goes on from the last checkpoint.
  */
 export async function trainFloraJudge(
@@ -101,6 +102,8 @@ export async function trainFloraJudge(
   const result = { directory: options.out, steps: state.step, loss: mean };
   if (io.signal.aborted) return result;
   const evaluation = await evaluate(options.out, s.heldOut, seeds.fork('held-out').word(), io);
+  const parameters = [...state.parameters.values()].reduce((n, p) => n + p.data.length, 0);
+  writeFileAtomic(join(options.out, 'README.md'), modelCard(evaluation, commandOf(options), s.drawings, parameters));
   const accuracy = Object.fromEntries(evaluation.attributes.map((a) => [a.name, a.accuracy]));
   return { ...result, mean: evaluation.mean, accuracy };
 }
@@ -124,6 +127,18 @@ export function judgeBatch(data: FlowerDataset, batch: number, root: Rng): (step
       target: f32([batch, columns], target),
     };
   };
+}
+
+/** The command line that makes the same model again; settings at their default are left out. */
+function commandOf({ seed, threads, set }: RecipeOptions<z.output<typeof floraJudgeSchema>>): string {
+  const defaults: Readonly<Record<string, number>> = floraJudgeSchema.parse({});
+  const changed = Object.entries(set).filter(([key, value]) => value !== defaults[key]);
+  return [
+    'northlight train flora-judge --out DIR',
+    `--seed ${seed}`,
+    ...(threads ? [`--threads ${threads}`] : []),
+    ...changed.map(([key, value]) => `--set ${key}=${value}`),
+  ].join(' ');
 }
 
 async function evaluate(out: string, count: number, seed: number, io: RecipeIo): Promise<Evaluation> {
