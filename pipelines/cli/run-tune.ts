@@ -63,6 +63,7 @@ export async function runTune(options: Options, io: Io): Promise<TuneResult> {
   const result = await jobs.tune(payload, {
     jobId: runId,
     project,
+    threads: options.threads,
     progress: io.progress,
     event() {},
     control: {

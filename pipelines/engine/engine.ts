@@ -39,7 +39,7 @@ export interface EngineOptions {
   readonly kind: 'desktop' | 'browser';
   /** Folder whose subfolders are the bundled models. */
   readonly bundledModels: string;
-  /** Threads of a compute process, for `app.info`. */
+  /** Threads of a compute process; absent: chosen for this machine. */
   readonly threads?: number;
   readonly times?: Partial<QueueTimes>;
   /** Replaces `models/families` and `pipelines/finetune` in tests of the engine alone. */
@@ -66,6 +66,7 @@ export function createEngine(options: EngineOptions): Engine {
     db: project.db,
     project: project.directory,
     host: options.host,
+    ...(options.threads !== undefined && { threads: options.threads }),
     ...(options.times && { times: options.times }),
     listener: {
       job: (job) => {

@@ -12,6 +12,8 @@ export interface JobSpec {
   readonly project: string;
   /** The job's own input, as JSON; each kind has its zod schema in `pipelines/engine/jobs/<kind>.ts`. */
   readonly payload: unknown;
+  /** Threads per network; absent: chosen for this machine. */
+  readonly threads?: number | undefined;
 }
 
 export type ToCompute = { t: 'start'; spec: JobSpec } | { t: 'pause' } | { t: 'cancel' } | { t: 'stop-and-keep' };
@@ -28,6 +30,8 @@ export type FromCompute =
 export interface JobContext {
   readonly jobId: string;
   readonly project: string;
+  /** Threads per network; absent: chosen for this machine. */
+  readonly threads?: number | undefined;
   progress(stage: string, done: number, total: number): void;
   event(topic: string, data: unknown): void;
   /** Checked between steps. */

@@ -73,6 +73,8 @@ export function createJobQueue(options: {
   readonly db: Db;
   readonly project: string;
   readonly host: ProcessHost;
+  /** Threads per network; absent: chosen for this machine. */
+  readonly threads?: number;
   readonly listener: QueueListener;
   readonly times?: Partial<QueueTimes>;
 }): JobQueue {
@@ -122,7 +124,13 @@ export function createJobQueue(options: {
 
   const begin = (row: JobRow): void => {
     settle(row, { state: 'running', stage: 'starting', crashes: row.crashes, error: null });
-    const spec = { jobId: row.id, kind: row.kind, project: options.project, payload: row.payload };
+    const spec = {
+      jobId: row.id,
+      kind: row.kind,
+      project: options.project,
+      payload: row.payload,
+      threads: options.threads,
+    };
     let handle: ComputeHandle;
     try {
       handle = options.host.fork(spec);

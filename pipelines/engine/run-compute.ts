@@ -44,6 +44,7 @@ async function runJob(
     const result = await job(spec.payload, {
       jobId: spec.jobId,
       project: spec.project,
+      threads: spec.threads,
       control,
       progress: (stage, done, total) => void port.send({ t: 'progress', stage, done, total }),
       event: (topic, data) => void port.send({ t: 'event', topic, data }),

@@ -63,6 +63,7 @@ export async function makePictures(sets: readonly PictureSet[], context: JobCont
       stopIfAsked(context);
       const pipeline = await loadPipeline(set.modelPath, {
         adapters: set.adapterPath ? [{ path: set.adapterPath, weight: 1 }] : [],
+        ...(context.threads ? { threads: context.threads } : {}),
       });
       try {
         let lastPreview = 0;

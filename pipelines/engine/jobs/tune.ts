@@ -20,6 +20,7 @@ export const tune: JobFunction = async (payload, context) => {
     config: algorithm.schema.parse(p.config),
     pairs: p.pairs,
     stripPrompts: p.stripPrompts,
+    threads: context.threads,
     progress: (stage, done, total) => context.progress(stage, done, total),
     metrics: (step, values) => context.event('metrics', { step, values }),
     strip: (step, pictures) =>

@@ -16,6 +16,7 @@ export const verify: JobFunction = async (payload, context) => {
     live: null,
     feeds: probeFeeds(folder),
     prefix: 'lora_unet_',
+    ...(context.threads ? { threads: context.threads } : {}),
   });
   context.progress('applying the adapter', 1, 1);
   return { difference, effect };
