@@ -8,7 +8,7 @@ import { encodeModel } from '#models/onnx/write.ts';
 import { createSession } from '#models/runtime/session.ts';
 import { Rng } from '#models/tensor/rng.ts';
 import { readSafetensors, writeSafetensors } from '#models/tensor/safetensors.ts';
-import { f32, fromNumbers, numel, type Tensor } from '#models/tensor/tensor.ts';
+import { dimsEqual, f32, fromNumbers, numel, type Tensor } from '#models/tensor/tensor.ts';
 import { type AdamWState, adamwStep, clipFactor, createAdamW, globalNorm } from '#models/training/adamw.ts';
 import { findLoraTargets, initLora, insertLora } from '#models/training/lora.ts';
 import { writeLoraFile } from '#models/training/lora-file.ts';
@@ -42,6 +42,12 @@ const schema = z.object({
     .default(500)
     .describe(
       'How firmly the model stays at the reference: logits are beta × the mean log-ratio per dimension, so D/2 to D is one nat per step; small values never saturate. Paper: 0.1, together with a ratio clip of 0.1.',
+    ),
+  stepWeights: z
+    .enum(['output', 'uniform'])
+    .default('output')
+    .describe(
+      'How steps count: output = each step pulls equally at the network’s output; uniform = as in the paper, where nearly noiseless steps dominate.',
     ),
   ratioClip: z
     .number()
@@ -92,6 +98,9 @@ const WARMUP = 10;
  * the gradient where the model has moved; here the clamp is off (`ratioClip`) and `beta` does the anchoring.
  * Deviation 2: the released human-feedback script takes the model of the previous round as reference; here the reference
  * is always the base model, so that KL and adapter are against what other tools will load.
+ * Deviation 3: β of a step is multiplied by its σ/|b| (mean 1 over the steps; `stepWeights`), b being how far the mean moves
+ * with the network's output. Unweighted, the gradient grows with |b|/σ: the last step, nearly free of noise, weighs a hundred times
+ * the first ones, where colours and shapes are decided. The released clamp hides the same thing.
  * An update takes `itemsPerUpdate` (pair, step) items in a fresh order each epoch instead of all steps of a pair.
  */
 export const d3po = defineAlgorithm({
@@ -119,6 +128,17 @@ async function run(task: FinetuneTask<D3poConfig>): Promise<FinetuneResult | nul
 
   const base = await loadPipeline(task.modelPath, task.threads ? { threads: task.threads } : {});
   const { folder } = base;
+  const strange = task.pairs
+    .flatMap((p) => [p.winner, p.loser])
+    .find((_, i) => !dimsEqual(chains[i >> 1]![i % 2 === 0 ? 'winner' : 'loser'].data.dims, folder.dims));
+  if (strange) {
+    await base.close();
+    throw new NorthlightError(
+      'tune/other-model',
+      `${strange.trajectoryPath} holds pictures of another size than ${folder.name} makes.`,
+      'Tune the model that made the pictures.',
+    );
+  }
   const modelHash = hashModelFolder(folder.path);
   const targets = findLoraTargets(folder.unet, config.targets);
   const scale = { rank: config.rank, alpha: config.alpha ?? config.rank };
@@ -161,7 +181,7 @@ async function run(task: FinetuneTask<D3poConfig>): Promise<FinetuneResult | nul
     writeCheckpoint(runDirectory, state.step, (f) =>
       writeSafetensors(join(f, 'state.safetensors'), snapshot(state, margins)),
     );
-  const feed = createFeeder(base, chains, modelHash);
+  const feed = createFeeder(base, chains, modelHash, stepWeights(chains[0]!.winner.data.steps, config.stepWeights));
 
   try {
     if (state.step === 0) await drawStrip(task, live, guidanceScale, 0);
