@@ -6,7 +6,7 @@ import { Picture } from '#renderer/components/picture.tsx';
 import { Progress } from '#renderer/components/progress.tsx';
 import { formatWhen, plural } from '#renderer/logic/format.ts';
 import { groupByPrompt } from '#renderer/logic/prompts.ts';
-import { takeSession, useApp } from '#renderer/state/app.ts';
+import { takeJob, takeSession, useApp } from '#renderer/state/app.ts';
 import { engine } from '#renderer/state/engine.ts';
 import { go, useNavigation } from '#renderer/state/navigation.ts';
 import { useAction } from '#renderer/state/use-action.ts';
@@ -41,6 +41,11 @@ export function Results({ open }: { open(id: string): void }) {
       const session = await engine.call('sessions.create', { name: job.title, mode: 'pair', jobIds: [job.id] });
       takeSession(session);
       go('rank', { rankSessionId: session.id });
+    });
+
+  const resume = () =>
+    action.run(async () => {
+      if (job) takeJob(await engine.call('jobs.resume', { id: job.id }));
     });
 
   if (generated.length === 0 && showing !== 'starred') {
@@ -107,6 +112,13 @@ export function Results({ open }: { open(id: string): void }) {
         />
       )}
       {job?.error && <ErrorNote error={job.error} />}
+      {job && (job.state === 'paused' || job.state === 'failed' || job.state === 'set-aside') && (
+        <div className="row">
+          <Button busy={action.busy} onClick={resume} data-testid="generate-resume">
+            Resume
+          </Button>
+        </div>
+      )}
       {showing === 'starred' && samples?.length === 0 && (
         <EmptyState icon={<Icon name="star" size={44} />} title="No stars yet">
           Open a picture and press the full stop key to keep it here.

@@ -113,7 +113,7 @@ export function TuneForm({ sessions }: { sessions: readonly Session[] }) {
           label="Name"
           value={runName}
           onChange={(next) => useTune.setState({ name: next })}
-          placeholder="Named after the algorithm and the day"
+          placeholder="Left empty: algorithm and pairs"
           testId="run-name"
         />
         {algorithm && advanced.length > 0 && (
