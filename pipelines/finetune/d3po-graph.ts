@@ -25,7 +25,7 @@ export interface D3poGraphOptions {
  *
  * Inputs (R = 2·items rows, winners first): `sample` x_t and `prev` x_{t−1} `[R, ...dims]`; `reference` (prev − μ_ref)/σ
  * `[R, ...dims]`; `timestep` `[R]`; `prompt`, `negative` `[R, T, D]`; `a`, `b`, `std` `[R, 1, 1, 1]`, the scalars of
- * `x_prev ~ N(a·x_t + b·modelOutput, std²)`. Outputs: `loss`; `logRatio` `[R]`; `kl` `[R]`, the mean over D of the exact
+ * `x_prev ~ N(a·x_t + b·modelOutput, std²)`; `weight` `[items]`, a factor on β per item. Outputs: `loss`; `logRatio` `[R]`; `kl` `[R]`, the mean over D of the exact
  * Gaussian KL of the step to the reference.
  */
 export function buildD3poGraph(options: D3poGraphOptions): Model {
@@ -64,7 +64,7 @@ export function buildD3poGraph(options: D3poGraphOptions): Model {
   const logRatio = op.mulScalar(meanOverD(op.mul(shift, op.add2(e, reference))), -0.5);
   const kl = op.mulScalar(meanOverD(op.mul(shift, shift)), 0.5);
   const used = options.ratioClip === null ? logRatio : clipRatio(op, logRatio, options.ratioClip);
-  const margin = op.sub(op.slice(used, 0, 0, items), op.slice(used, 0, items, rows));
+  const margin = op.mul(op.sub(op.slice(used, 0, 0, items), op.slice(used, 0, items, rows)), op.input('weight', 'float32', [items]));
   const loss = op.reduceMeanAll(op.apply('Softplus', [op.mulScalar(margin, -options.beta)]));
   op.output(loss, 'loss');
   op.output(logRatio, 'logRatio');

@@ -18,6 +18,7 @@ import { openMetricsLog } from '#pipelines/runs/metrics-log.ts';
 import { generatePictures } from '#pipelines/sampling/generate.ts';
 import { type ImagePipeline, loadPipeline, type PromptCondition } from '#pipelines/sampling/pipeline.ts';
 import { readTrajectory, type Trajectory, type TrajectoryMetadata } from '#pipelines/sampling/trajectory.ts';
+import type { GaussianStep } from '#pipelines/schedulers/types.ts';
 import { buildD3poGraph } from './d3po-graph.ts';
 import { probeFeeds } from './probe.ts';
 import { defineAlgorithm, type FinetuneResult, type FinetuneTask } from './types.ts';
@@ -289,11 +290,19 @@ export function pick(
   });
 }
 
+/** Factor on β of each step, mean 1. */
+export function stepWeights(steps: readonly GaussianStep[], kind: D3poConfig['stepWeights']): number[] {
+  const raw = steps.map((s) => (kind === 'uniform' ? 1 : s.std / Math.abs(s.output)));
+  const mean = raw.reduce((a, b) => a + b, 0) / raw.length;
+  return raw.map((w) => w / mean);
+}
+
 /** Feeds of the training graph for some items, winners first. */
 function createFeeder(
   base: ImagePipeline,
   chains: readonly { winner: Chain; loser: Chain }[],
   modelHash: string,
+  weights: readonly number[],
 ): (items: readonly Item[]) => Promise<Record<string, Tensor>> {
   const { folder } = base;
   const size = numel(folder.dims);
@@ -342,6 +351,10 @@ function createFeeder(
       a: column(a),
       b: column(b),
       std: column(std),
+      weight: f32(
+        [items.length],
+        items.map((i) => weights[i.step]!),
+      ),
     };
     if (folder.contextDims) {
       const stack = (of: (c: PromptCondition) => Float32Array) =>
