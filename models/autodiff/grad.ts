@@ -4,6 +4,9 @@ import type { Node } from '#models/onnx/ir.ts';
 import { type GradContext, NodeAttributes } from '#models/ops/define.ts';
 import { operatorKey, operatorOf } from '#models/ops/index.ts';
 import { dimsEqual, isFloat } from '#models/tensor/tensor.ts';
+import { attentionGroups } from './fused-attention.ts';
+import type { FusedGroups } from './fused-group.ts';
+import { siluGroups } from './fused-silu.ts';
 
 /** A value whose cotangent (gradient of the loss with respect to it) is given. */
 export interface Seed {
@@ -14,6 +17,7 @@ export interface Seed {
 /**
  * Reverse-mode differentiation: appends the vector–Jacobian product of the graph to the graph itself, in standard ONNX
  * operators. Only nodes on a path between `wrt` and the seeds are visited.
+ * Groups of nodes with a cheaper gradient than their parts (`fused-*.ts`) are differentiated as one, unless `fuse` is false.
  * @returns for each value of `wrt`, by name, its gradient (same shape and dtype), or null when no path leads to a seed.
  * @throws {NorthlightError} `grad/no-rule` when a node on the path has no gradient rule.
  */
@@ -21,9 +25,12 @@ export function addGradients(
   op: GraphBuilder,
   seeds: readonly Seed[],
   wrt: readonly Value[],
+  options: { readonly fuse?: boolean } = {},
 ): Map<string, Value | null> {
   const nodes = op.nodes.slice();
   const active = reachable(op, nodes, wrt);
+  const fused: FusedGroups =
+    options.fuse === false ? new Map() : new Map([...siluGroups(op, nodes), ...attentionGroups(op, nodes, active)]);
   const pending = new Map<string, Value[]>();
   const push = (name: string, g: Value) => {
     const list = pending.get(name);
@@ -42,6 +49,14 @@ export function addGradients(
   for (let i = nodes.length - 1; i >= 0; i--) {
     const node = nodes[i]!;
     if (!node.outputs.some((o) => pending.has(o) && active.has(o))) continue;
+    const group = fused.get(node);
+    if (group) {
+      const dy = total(node.outputs[0]!)!;
+      for (const [input, g] of op.scope(`grad/${node.name}`, () => group(op, dy))) {
+        if (active.has(input.name)) push(input.name, conform(op, g, input));
+      }
+      continue;
+    }
     const definition = operatorOf(node);
     if (definition.grad === 'none') continue;
     if (!definition.grad) throw noRule(node, nodes, i, new Set(seeds.map((s) => s.value.name)));

@@ -5,6 +5,7 @@ import { NodeAttributes, type OpDefinition } from '#models/ops/define.ts';
 import { inferNode, operatorOf } from '#models/ops/index.ts';
 import { constantValue, shapeRange } from '#models/ops/shape.ts';
 import { i64, isFloat, numel, type Tensor } from '#models/tensor/tensor.ts';
+import { narrowConv } from './narrow-conv.ts';
 import { upgradeNode } from './upgrade.ts';
 
 /** What becomes of an initialiser: a weight as it is, a weight whose gradient is wanted, or a graph input to be fed. */
@@ -147,6 +148,8 @@ function fold(op: GraphBuilder, node: Node, inputs: readonly (Value | null)[]): 
 function place(op: GraphBuilder, node: Node, inputs: readonly (Value | null)[], prefix: string): readonly Value[] {
   const definition = operatorOf(node);
   const hint = prefix + (node.name || node.opType);
+  const narrow = op.scope(hint, () => narrowConv(op, node, inputs));
+  if (narrow) return [narrow];
   if (definition.decompose) {
     return op.scope(hint, () => definition.decompose!(context(op, node, inputs)));
   }

@@ -62,17 +62,7 @@ const asAttributes = (g: Geometry) => ({
 export function convInputGrad(op: GraphBuilder, dy: Value, w: Value, size: readonly number[], g: Geometry): Value {
   const flat = g.strides.every((s) => s === 1) && g.group === 1 && numel(w.dims) <= 2 ** 20;
   if (flat) {
-    const axes = g.kernel.map((_, i) => i + 2).filter((i) => w.dims[i]! > 1);
-    let k = op.transpose(w, [1, 0, ...g.kernel.map((_, i) => i + 2)]);
-    if (axes.length > 0) {
-      k = op.apply('Slice', [
-        k,
-        op.i64(axes.map(() => -1)),
-        op.i64(axes.map(() => -(2 ** 31))),
-        op.i64(axes),
-        op.i64(axes.map(() => -1)),
-      ]);
-    }
+    const k = adjointKernel(op, w);
     const pads = [g.padBegin, g.padEnd].flatMap((p) => p.map((v, i) => g.dilations[i]! * (g.kernel[i]! - 1) - v));
     if (pads.every((p) => p >= 0)) return op.conv(dy, k, null, { pads, dilations: g.dilations });
   }
@@ -84,14 +74,43 @@ export function convInputGrad(op: GraphBuilder, dy: Value, w: Value, size: reado
   return op.apply('ConvTranspose', [dy, w], { ...asAttributes(g), output_padding: outputPadding });
 }
 
+/** The kernel of the adjoint: `[M, C, …kernel]` → `[C, M, …kernel]` with every spatial axis reversed. Its own inverse. */
+export function adjointKernel(op: GraphBuilder, w: Value): Value {
+  const axes = w.dims.flatMap((n, i) => (i >= 2 && n > 1 ? [i] : []));
+  const k = op.transpose(w, [1, 0, ...w.dims.slice(2).map((_, i) => i + 2)]);
+  if (axes.length === 0) return k;
+  return op.apply('Slice', [
+    k,
+    op.i64(axes.map(() => -1)),
+    op.i64(axes.map(() => -(2 ** 31))),
+    op.i64(axes),
+    op.i64(axes.map(() => -1)),
+  ]);
+}
+
 /**
  * Adjoint of a convolution with respect to its kernel: one matrix product over all positions of all samples. At stride 1
  * in two dimensions the columns are shared between kernel rows ({@link rowStackedWeightGrad}); otherwise im2col.
  * @param x `[N, C, …]`, @param dy `[N, M, …]`; returns `[M, C/group, …kernel]`.
  */
 export function convWeightGrad(op: GraphBuilder, x: Value, dy: Value, g: Geometry): Value {
-  const rows = g.kernel.length === 2 && g.group === 1 && g.strides.every((s) => s === 1) && g.kernel.some((k) => k > 1);
-  return rows ? rowStackedWeightGrad(op, x, dy, g) : columnWeightGrad(op, x, dy, g);
+  const [c, m] = [x.dims[1]!, dy.dims[1]!];
+  const stride1 = g.strides.every((s) => s === 1) && g.group === 1;
+  const positions = numel(dy.dims.slice(2));
+  if (stride1 && numel(g.kernel) === 1 && positions === numel(x.dims.slice(2)) && 2 * m * c <= positions * (m + c)) {
+    return pointwiseWeightGrad(op, x, dy, g);
+  }
+  // Columns copy kh·kw·C activations, stacked rows kw·C + kh·M.
+  const rows = g.kernel.length === 2 && stride1 && numel(g.kernel) > 1;
+  const [kh, kw] = g.kernel as [number, number];
+  return rows && kh * kw * c > kw * c + kh * m ? rowStackedWeightGrad(op, x, dy, g) : columnWeightGrad(op, x, dy, g);
+}
+
+/** A 1×1 kernel: one product per sample, summed, which needs no other layout. Cheap while products are smaller than samples. */
+function pointwiseWeightGrad(op: GraphBuilder, x: Value, dy: Value, g: Geometry): Value {
+  const flat = (v: Value) => op.reshape(v, [v.dims[0]!, v.dims[1]!, numel(v.dims.slice(2))]);
+  const dw = op.reduceSum(op.matmul(flat(dy), op.transposeLast(flat(x))), [0], false);
+  return op.reshape(dw, [dy.dims[1]!, x.dims[1]!, ...g.kernel]);
 }
 
 /**

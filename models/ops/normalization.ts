@@ -38,7 +38,7 @@ export const layerNormalization = defineOp({
     const dx = () => {
       const g = unitScale ? dy : op.mul(dy, x(1));
       const centred = op.sub(g, op.reduceMean(g, axes));
-      return op.mul(op.sub(centred, op.mul(xHat, op.reduceMean(op.mul(g, xHat), axes))), invStd);
+      return op.mul(op.sub(centred, op.mul(xHat, rowMean(op, g, xHat, axis))), invStd);
     };
     return [
       needs(0) ? dx() : null,
@@ -47,6 +47,26 @@ export const layerNormalization = defineOp({
     ];
   },
 });
+
+/** Mean of a ⊙ b over the axes from `axis` on. Long rows as a product of matrices, which writes nothing in between. */
+function rowMean(op: GraphBuilder, a: Value, b: Value, axis: number): Value {
+  const length = numel(a.dims.slice(axis));
+  if (length < 512) {
+    return op.reduceMean(
+      op.mul(a, b),
+      a.dims.slice(axis).map((_, i) => axis + i),
+    );
+  }
+  const rows = numel(a.dims.slice(0, axis));
+  const dot = op.matmul(op.reshape(a, [rows, 1, length]), op.reshape(b, [rows, length, 1]));
+  return op.mulScalar(
+    op.reshape(
+      dot,
+      a.dims.map((d, i) => (i < axis ? d : 1)),
+    ),
+    1 / length,
+  );
+}
 
 /** Standardises each row of `[rows, length]` through LayerNormalization with unit scale. */
 function standardize(op: GraphBuilder, x: Value, dims: readonly number[], epsilon: number): Value {

@@ -118,6 +118,8 @@ function sliceGrad(c: GradContext): (Value | null)[] {
         );
       const parts = [...(start > 0 ? [zero(start)] : []), g, ...(start + count < n ? [zero(n - start - count)] : [])];
       g = op.concat(parts, axis);
+    } else if (step === -1 && count === n) {
+      g = op.slice(g, axis, -1, -(2 ** 31), -1);
     } else {
       // Place row i of g at start + i·step: gather from g with one zero row appended.
       const source = new Array<number>(n).fill(count);
