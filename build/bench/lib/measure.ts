@@ -15,7 +15,7 @@ export interface Ratio {
   readonly target: number;
 }
 
-/** What every file in build/bench gives from its `run`. */
+/** What every file in build/bench gives from its `measure`. */
 export interface BenchResult {
   readonly ratios: readonly Ratio[];
   readonly rounds: number;
@@ -51,10 +51,10 @@ export interface Contest {
   readonly b: () => Promise<unknown>;
 }
 
-/** Runs `a` and `b` in turn, two unmeasured rounds first: a disturbance of the machine falls on both. */
-export async function sideBySide({ name, target, a, b }: Contest, rounds: number): Promise<Ratio> {
+/** Runs `a` and `b` in turn, after `warmup` unmeasured rounds: a disturbance of the machine falls on both. */
+export async function sideBySide({ name, target, a, b }: Contest, rounds: number, warmup = 2): Promise<Ratio> {
   const costs: { a: Cost; b: Cost }[] = [];
-  for (let i = -2; i < rounds; i++) {
+  for (let i = -warmup; i < rounds; i++) {
     const pair = { a: await cost(a), b: await cost(b) };
     if (i >= 0) costs.push(pair);
   }
