@@ -11,7 +11,9 @@ import { denoiserFeeds, fullStep, loraStep, type TrainingStep, withRandomWeights
 const RANK = 8;
 
 /** The cost of one training step in forward passes of the same batch through the plain network, for LoRA and for all weights. */
-export async function measure(options: { threads?: number; rounds?: number; only?: RegExp } = {}): Promise<BenchResult> {
+export async function measure(
+  options: { threads?: number; rounds?: number; only?: RegExp } = {},
+): Promise<BenchResult> {
   const threads = options.threads ?? Math.max(1, availableParallelism());
   const rounds = options.rounds ?? 9;
   const cases: { name: string; unet: () => Model; batch: number }[] = [
