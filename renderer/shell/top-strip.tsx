@@ -14,7 +14,11 @@ export function TopStrip() {
     ['Model', model?.name ?? (models?.length === 0 ? 'none yet' : '–'), undefined],
     ['Adapter', adapter?.name ?? 'base', undefined],
     ['Votes', sessions ? String(votes) : '–', 'Votes in all ranking sessions of this project'],
-    ['Runs on', info ? `${info.provider}, ${info.threads === 1 ? '1 thread' : `${info.threads} threads`}` : '–', undefined],
+    [
+      'Runs on',
+      info ? `${info.provider}, ${info.threads === 1 ? '1 thread' : `${info.threads} threads`}` : '–',
+      undefined,
+    ],
   ];
   const state = { connecting: 'connecting…', ready: '', waiting: 'reconnecting…', refused: 'wrong version' }[
     connection.phase
