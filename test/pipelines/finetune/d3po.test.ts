@@ -345,7 +345,7 @@ describe('a run', () => {
   });
 
   test('killed at random moments ends, when resumed, with the adapter of an unbroken run', {
-    timeout: 300_000,
+    timeout: 900_000,
   }, async () => {
     const config = { steps: 40, stripEvery: 15 };
     const whole = await tune('unkilled', config);
