@@ -23,13 +23,13 @@ import { buildJudge, JUDGE } from './network.ts';
 import { buildJudgeTrainingGraph } from './training-graph.ts';
 
 export const floraJudgeSchema = z.object({
-  steps: z.int().min(1).default(1200).describe('updates'),
+  steps: z.int().min(1).default(3500).describe('updates'),
   batch: z.int().min(1).default(32).describe('pictures per update'),
-  drawings: z.int().min(1).default(6000).describe('different training drawings'),
+  drawings: z.int().min(1).default(12000).describe('different training drawings'),
   heldOut: z.int().min(1).default(2000).describe('drawings of combinations never trained on, for the accuracy'),
   learningRate: z.number().positive().default(2e-3).describe('peak rate of AdamW'),
   warmup: z.int().min(0).default(50).describe('updates until the peak rate'),
-  decay: z.int().min(1).default(600).describe('updates over which the rate falls to zero at the end'),
+  decay: z.int().min(1).default(1200).describe('updates over which the rate falls to zero at the end'),
   weightDecay: z.number().min(0).default(0.02).describe('decoupled weight decay'),
   emaDecay: z.number().min(0).max(1).default(0.995).describe('decay of the averaged weights'),
   checkpointEvery: z.int().min(1).default(100).describe('updates between checkpoints'),
