@@ -26,14 +26,18 @@ export function namedWeights(model: Model): string[] {
 const BATCH_AXIS = ['batch'] as const;
 const freeBatch = (v: Value): (number | string)[] => [...BATCH_AXIS, ...v.dims.slice(1)];
 
-/** A small transformer over word tokens: `input_ids` int64 `[B, T]` → `last_hidden_state` float32 `[B, T, D]`. */
+/**
+ * A small transformer over word tokens: `input_ids` int64 `[B, T]` → `last_hidden_state` float32 `[B, T, D]`. The first token
+ * also carries the plain sum of the word embeddings: attention alone learned the background, which covers most pixels, then
+ * saturated on its words and left the others without a gradient.
+ */
 export function buildTextEncoder(config: FloraConfig, seed: number): Model {
   const op = createBuilder();
   const l = new Layers(op, new Rng(seed).fork('text-encoder'));
   const ids = op.input('input_ids', 'int64', [1, config.tokens]);
   const d = config.textWidth;
-  const tokens = op.gather(l.weight('token_embedding.weight', [config.vocabulary, d], 0.5), ids, 0);
-  let x = op.add2(tokens, l.weight('position_embedding.weight', [config.tokens, d], 0.1));
+  const words = op.gather(l.weight('token_embedding.weight', [config.vocabulary, d], 0.5), ids, 0);
+  let x = op.add2(words, l.weight('position_embedding.weight', [config.tokens, d], 0.1));
   const isPad = op.cast(op.apply('Equal', [ids, op.scalar(config.padId, 'int64')]), 'float32');
   const mask = op.apply('Unsqueeze', [op.mulScalar(isPad, -1e4), op.i64([1, 2])]);
   for (let i = 0; i < config.textLayers; i++) {
@@ -44,7 +48,11 @@ export function buildTextEncoder(config: FloraConfig, seed: number): Model {
       x = op.add2(x, l.linear('fc2', f, d, { zero: true }));
     });
   }
-  op.output(l.layerNorm('final_norm', x), 'last_hidden_state');
+  const y = l.layerNorm('final_norm', x);
+  const isWord = op.apply('Unsqueeze', [op.sub(op.scalar(1), isPad), op.i64([2])]);
+  const sum = op.reduceSum(op.mul(words, isWord), [1]);
+  const first = op.add2(op.slice(y, 1, 0, 1), sum);
+  op.output(op.concat([first, op.slice(y, 1, 1, config.tokens)], 1), 'last_hidden_state');
   return op.toModel('flora-text-encoder', freeBatch);
 }
 

@@ -1,11 +1,13 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { NorthlightError } from '#models/errors.ts';
 import { writeFileAtomic } from '#models/files.ts';
 import type { Model } from '#models/onnx/ir.ts';
+import { readModel } from '#models/onnx/read.ts';
 import { writeModel } from '#models/onnx/write.ts';
 import { readSafetensors, writeSafetensors } from '#models/tensor/safetensors.ts';
-import { f32, type Tensor } from '#models/tensor/tensor.ts';
+import { dimsEqual, f32, type Tensor } from '#models/tensor/tensor.ts';
 import { createTrainerState, restoreState, stateTensors, trainSteps, trapezoid } from '#models/training/trainer.ts';
 import type { RecipeIo, RecipeOptions } from '#pipelines/recipes/types.ts';
 import { readCheckpoint, writeCheckpoint } from '#pipelines/runs/checkpoint.ts';
@@ -25,6 +27,10 @@ export const floraSchema = z.object({
   decay: z.int().min(1).default(2500).describe('updates over which the rate falls to zero at the end'),
   captionDropout: z.number().min(0).max(1).default(0.1).describe('share of captions left empty, for guidance'),
   emaDecay: z.number().min(0).max(1).default(0.9985).describe('decay of the averaged weights'),
+  unetFrom: z
+    .string()
+    .default('')
+    .describe('start the denoiser from the weights of this unet/model.onnx; its reading of captions is made anew'),
   checkpointEvery: z.int().min(1).default(250).describe('updates between checkpoints'),
 });
 
@@ -58,7 +64,9 @@ export async function trainFlora(
   const textEncoder = buildTextEncoder(FLORA, options.seed);
   const unet = buildUnet(FLORA, options.seed);
   const graph = buildTrainingGraph(textEncoder, unet, s.batch, FLORA.tokens, FLORA.size);
-  const state = createTrainerState(initialWeights(textEncoder, unet, graph.parameters));
+  const initial = initialWeights(textEncoder, unet, graph.parameters);
+  if (s.unetFrom !== '') adoptUnet(initial, readModel(s.unetFrom));
+  const state = createTrainerState(initial);
   const checkpoint = options.resume ? readCheckpoint(work) : null;
   if (checkpoint)
     restoreState(state, readSafetensors(join(checkpoint.folder, 'state.safetensors')).tensors, checkpoint.step);
@@ -94,6 +102,21 @@ export async function trainFlora(
   }
   exportFlora(options.out, textEncoder, unet, state.ema);
   return { directory: options.out, steps: state.step, loss: mean };
+}
+
+/** Weights that read captions stay as they are: they belong to the text encoder they were trained with. */
+const READS_CAPTIONS = /^(caption\.|.*attn2\.to_[kv]\.)/;
+
+function adoptUnet(weights: Map<string, Tensor<'float32'>>, from: Model): void {
+  for (const name of namedWeights(from)) {
+    if (READS_CAPTIONS.test(name)) continue;
+    const known = weights.get(`unet.${name}`);
+    const given = from.graph.initializers.get(name) as Tensor<'float32'>;
+    if (!known || !dimsEqual(known.dims, given.dims)) {
+      throw new NorthlightError('train/other-network', `${name} of unetFrom does not fit this network.`, 'Give the unet/model.onnx of a flora model.');
+    }
+    weights.set(`unet.${name}`, given);
+  }
 }
 
 function initialWeights(textEncoder: Model, unet: Model, names: readonly string[]): Map<string, Tensor<'float32'>> {
