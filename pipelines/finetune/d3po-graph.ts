@@ -64,7 +64,10 @@ export function buildD3poGraph(options: D3poGraphOptions): Model {
   const logRatio = op.mulScalar(meanOverD(op.mul(shift, op.add2(e, reference))), -0.5);
   const kl = op.mulScalar(meanOverD(op.mul(shift, shift)), 0.5);
   const used = options.ratioClip === null ? logRatio : clipRatio(op, logRatio, options.ratioClip);
-  const margin = op.mul(op.sub(op.slice(used, 0, 0, items), op.slice(used, 0, items, rows)), op.input('weight', 'float32', [items]));
+  const margin = op.mul(
+    op.sub(op.slice(used, 0, 0, items), op.slice(used, 0, items, rows)),
+    op.input('weight', 'float32', [items]),
+  );
   const loss = op.reduceMeanAll(op.apply('Softplus', [op.mulScalar(margin, -options.beta)]));
   op.output(loss, 'loss');
   op.output(logRatio, 'logRatio');

@@ -113,7 +113,11 @@ function adoptUnet(weights: Map<string, Tensor<'float32'>>, from: Model): void {
     const known = weights.get(`unet.${name}`);
     const given = from.graph.initializers.get(name) as Tensor<'float32'>;
     if (!known || !dimsEqual(known.dims, given.dims)) {
-      throw new NorthlightError('train/other-network', `${name} of unetFrom does not fit this network.`, 'Give the unet/model.onnx of a flora model.');
+      throw new NorthlightError(
+        'train/other-network',
+        `${name} of unetFrom does not fit this network.`,
+        'Give the unet/model.onnx of a flora model.',
+      );
     }
     weights.set(`unet.${name}`, given);
   }
