@@ -24,12 +24,12 @@ import { probeFeeds } from './probe.ts';
 import { defineAlgorithm, type FinetuneResult, type FinetuneTask } from './types.ts';
 
 const schema = z.object({
-  steps: z.int().min(1).max(1_000_000).default(400).describe('Updates of the adapter.'),
+  steps: z.int().min(1).max(1_000_000).default(150).describe('Updates of the adapter.'),
   itemsPerUpdate: z
     .int()
     .min(1)
     .max(256)
-    .default(4)
+    .default(16)
     .describe('Items per update; an item is one denoising step of one compared pair.'),
   learningRate: z
     .number()
@@ -40,7 +40,7 @@ const schema = z.object({
   beta: z
     .number()
     .positive()
-    .default(500)
+    .default(1000)
     .describe(
       'How firmly the model stays at the reference: logits are beta × the mean log-ratio per dimension, so D/2 to D is one nat per step; small values never saturate. Paper: 0.1, together with a ratio clip of 0.1.',
     ),

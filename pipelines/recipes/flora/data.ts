@@ -57,11 +57,12 @@ export function copyPicture(data: FlowerDataset, i: number, out: Float32Array, o
 /**
  * Feeds of one training step: noised pictures x_t = √ᾱ x_0 + √(1−ᾱ) ε, their timesteps, captions (dropped with probability
  * `captionDropout` for classifier-free guidance, Ho and Salimans 2022, arXiv:2207.12598) and the target
- * v = √ᾱ ε − √(1−ᾱ) x_0. Timesteps are stratified over the batch.
+ * v = √ᾱ ε − √(1−ᾱ) x_0. Timesteps are stratified over the batch
+ * and drawn as T·u^`timestepPower`: below 1, noisier ones come more often, which is where a caption decides what is drawn.
  */
 export function diffusionBatch(
   data: FlowerDataset,
-  options: { batch: number; seed: number; captionDropout: number },
+  options: { batch: number; seed: number; captionDropout: number; timestepPower: number },
 ): (step: number) => Record<string, Tensor> {
   const alphas = alphasCumprodOf(parseSchedulerConfig(SCHEDULER_CONFIG));
   const { batch } = options;
@@ -77,7 +78,10 @@ export function diffusionBatch(
     const shift = rng.uniform();
     for (let b = 0; b < batch; b++) {
       const i = rng.int(data.count);
-      const t = Math.min(alphas.length - 1, Math.floor((((b + rng.uniform()) / batch + shift) % 1) * alphas.length));
+      const t = Math.min(
+        alphas.length - 1,
+        Math.floor((((b + rng.uniform()) / batch + shift) % 1) ** options.timestepPower * alphas.length),
+      );
       copyPicture(data, i, clean, 0);
       const a = Math.sqrt(alphas[t]!);
       const s = Math.sqrt(1 - alphas[t]!);

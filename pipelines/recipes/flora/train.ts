@@ -26,6 +26,11 @@ export const floraSchema = z.object({
   warmup: z.int().min(0).default(200).describe('updates until the peak rate'),
   decay: z.int().min(1).default(2500).describe('updates over which the rate falls to zero at the end'),
   captionDropout: z.number().min(0).max(1).default(0.1).describe('share of captions left empty, for guidance'),
+  timestepPower: z
+    .number()
+    .positive()
+    .default(0.5)
+    .describe('timesteps are T·u^power; below 1, noisier ones come more often'),
   emaDecay: z.number().min(0).max(1).default(0.9985).describe('decay of the averaged weights'),
   unetFrom: z
     .string()
@@ -82,7 +87,12 @@ export async function trainFlora(
       graph,
       state,
       steps: s.steps,
-      batch: diffusionBatch(data, { batch: s.batch, seed: options.seed, captionDropout: s.captionDropout }),
+      batch: diffusionBatch(data, {
+        batch: s.batch,
+        seed: options.seed,
+        captionDropout: s.captionDropout,
+        timestepPower: s.timestepPower,
+      }),
       learningRate: (step) => trapezoid(step, s.steps, s.learningRate, s.warmup, s.decay),
       adamw: { beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weightDecay: 0.01 },
       maxGradientNorm: 1,
