@@ -72,7 +72,7 @@ const schema = z.object({
     .describe('Layers that get an adapter: attention projections, all linear layers, or convolutions too.'),
   weightDecay: z.number().min(0).default(1e-4).describe('Decoupled weight decay. Paper: 1e-4.'),
   maxGradientNorm: z.number().positive().default(1).describe('Gradients are scaled down to this norm.'),
-  stripEvery: z.int().min(1).default(50).describe('Updates between rows of fixed-seed sample pictures.'),
+  stripEvery: z.int().min(1).default(25).describe('Updates between rows of fixed-seed sample pictures.'),
   checkpointEvery: z.int().min(1).default(10).describe('Updates between checkpoints.'),
   seed: z.int().min(0).default(0).describe('Order of the items and start of the adapter.'),
 });
