@@ -1,4 +1,4 @@
-import { mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { NorthlightError } from '#models/errors.ts';
@@ -172,11 +172,11 @@ async function run(task: FinetuneTask<D3poConfig>): Promise<FinetuneResult | nul
   const checkpoint = readCheckpoint(runDirectory);
   if (checkpoint)
     restore(state, margins, readSafetensors(join(checkpoint.folder, 'state.safetensors')).tensors, checkpoint.step);
-  else
-    writeFileAtomic(
-      join(runDirectory, 'config.json'),
-      `${JSON.stringify({ algorithm: 'd3po', model: folder.name, modelHash, config, pairs: task.pairs }, null, 2)}\n`,
-    );
+  const configPath = join(runDirectory, 'config.json');
+  if (!existsSync(configPath)) {
+    const record = { algorithm: 'd3po', model: folder.name, modelHash, config, pairs: task.pairs };
+    writeFileAtomic(configPath, `${JSON.stringify(record, null, 2)}\n`);
+  }
   const log = openMetricsLog(runDirectory, state.step + 1);
   const save = () =>
     writeCheckpoint(runDirectory, state.step, (f) =>
@@ -259,10 +259,11 @@ function loadChains(task: FinetuneTask<D3poConfig>): { winner: Chain; loser: Cha
   const first = pairs[0]!.winner;
   for (const { winner, loser } of pairs) {
     for (const c of [winner, loser]) {
-      if (c.data.steps.length !== first.data.steps.length || c.origin.guidanceScale !== first.origin.guidanceScale) {
+      const same = (['guidanceScale', 'scheduler', 'eta'] as const).every((key) => c.origin[key] === first.origin[key]);
+      if (!same || c.data.steps.length !== first.data.steps.length) {
         throw new NorthlightError(
           'tune/mixed',
-          'The compared pictures were made with different numbers of steps or guidance.',
+          'The compared pictures were made with different steps, schedulers, eta or guidance.',
           'Tune from sessions whose pictures share these settings.',
         );
       }

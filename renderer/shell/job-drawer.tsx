@@ -85,13 +85,16 @@ export function JobDrawer() {
   const jobs = useApp((s) => s.jobs) ?? [];
   const running = jobs.find((job) => job.state === 'running');
   const waiting = jobs.filter((job) => job.state === 'queued').length;
+  const paused = jobs.filter((job) => job.state === 'paused').length;
   const stuck = jobs.filter((job) => job.state === 'failed' || job.state === 'set-aside').length;
   useShortcuts([{ keys: ['j'], does: 'Open or close the queue', group: 'Everywhere', run: () => setOpen(!open) }]);
   const summary = running
     ? `${running.title} · ${running.stage}`
     : waiting > 0
       ? `${plural(waiting, 'job')} waiting`
-      : 'Nothing is running';
+      : paused > 0
+        ? `${plural(paused, 'job')} paused`
+        : 'Nothing is running';
   return (
     <section className={open ? 'drawer open' : 'drawer'} aria-label="Queue">
       <button
