@@ -1,4 +1,5 @@
 import { NorthlightError } from '#models/errors.ts';
+import { DATA_TYPE } from '#models/onnx/data-types.ts';
 import type { Attribute, Initializer, Model, Node, ValueInfo } from '#models/onnx/ir.ts';
 import { int, ints, isExternal, str } from '#models/onnx/ir.ts';
 import { type DType, f32, fromNumbers, i64, type Tensor } from '#models/tensor/tensor.ts';
@@ -216,7 +217,7 @@ export class GraphBuilder {
   sigmoid = (a: Value) => this.apply('Sigmoid', [a]);
   tanh = (a: Value) => this.apply('Tanh', [a]);
   where = (c: Value, a: Value, b: Value) => this.apply('Where', [c, a, b]);
-  cast = (a: Value, to: DType) => (a.dtype === to ? a : this.apply('Cast', [a], { to: ONNX_DTYPE[to] }));
+  cast = (a: Value, to: DType) => (a.dtype === to ? a : this.apply('Cast', [a], { to: DATA_TYPE[to] }));
   /** `a + s` and `a · s` for a number `s`. */
   addScalar = (a: Value, s: number) => this.add2(a, this.scalar(s, a.dtype));
   mulScalar = (a: Value, s: number) => (s === 1 ? a : this.mul(a, this.scalar(s, a.dtype)));
@@ -322,21 +323,3 @@ export class GraphBuilder {
     return { nodes, initializers: new Map([...this.initializers].filter(([name]) => wanted.has(name))) };
   }
 }
-
-/** ONNX `TensorProto.DataType` numbers. */
-export const ONNX_DTYPE: Readonly<Record<DType, number>> = {
-  float32: 1,
-  uint8: 2,
-  int8: 3,
-  uint16: 4,
-  int16: 5,
-  int32: 6,
-  int64: 7,
-  string: 8,
-  bool: 9,
-  float16: 10,
-  float64: 11,
-  uint32: 12,
-  uint64: 13,
-  bfloat16: 16,
-};

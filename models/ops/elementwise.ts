@@ -1,5 +1,6 @@
+import { NorthlightError } from '#models/errors.ts';
 import type { GraphBuilder, Value } from '#models/onnx/builder.ts';
-import { ONNX_DTYPE } from '#models/onnx/builder.ts';
+import { dtypeOf } from '#models/onnx/data-types.ts';
 import { type DType, fromNumbers, type Tensor, toNumbers } from '#models/tensor/tensor.ts';
 import {
   broadcastDims,
@@ -274,9 +275,9 @@ export const elementwise: readonly OpDefinition[] = [
   defineOp({
     opType: 'Cast',
     sinceVersion: 13,
-    infer: ({ x, attrs }) => [{ dtype: dtypeOf(attrs.int('to')), dims: x(0).dims }],
+    infer: ({ x, attrs }) => [{ dtype: castTarget(attrs), dims: x(0).dims }],
     grad: ({ op, x, dy }) => [op.cast(dy, x(0).dtype)],
-    fold: ([a], attrs) => [fromNumbers(dtypeOf(attrs.int('to')), a!.dims, toNumbers(a!))],
+    fold: ([a], attrs) => [fromNumbers(castTarget(attrs), a!.dims, toNumbers(a!))],
   }),
   defineOp({
     opType: 'Identity',
@@ -342,8 +343,10 @@ function geluTanhDerivative(op: GraphBuilder, x: Value): Value {
   return op.mulScalar(op.add2(op.addScalar(t, 1), op.mul(x, op.mul(sech2, inner))), 0.5);
 }
 
-const DTYPE_OF = new Map(Object.entries(ONNX_DTYPE).map(([k, v]) => [v, k as DType]));
-
-export function dtypeOf(code: number): DType {
-  return DTYPE_OF.get(code) ?? 'float32';
+/** @throws {NorthlightError} `onnx/dtype` for a type we cannot hold. */
+function castTarget(attrs: NodeAttributes): DType {
+  const code = attrs.int('to');
+  const dtype = dtypeOf(code);
+  if (!dtype) throw new NorthlightError('onnx/dtype', `A Cast asks for element type ${code}, which we cannot hold.`);
+  return dtype;
 }

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { GraphBuilder, ONNX_DTYPE, WORKING_OPSET } from '#models/onnx/builder.ts';
+import { GraphBuilder, WORKING_OPSET } from '#models/onnx/builder.ts';
 import { checkModel } from '#models/onnx/check.ts';
+import { DATA_TYPE } from '#models/onnx/data-types.ts';
 import { encodeModel } from '#models/onnx/write.ts';
 import { createBuilder } from '#models/ops/index.ts';
 import { createSession } from '#models/runtime/session.ts';
@@ -141,7 +142,7 @@ describe('the graph builder', () => {
 
   test('the numbers of data types are those of the ONNX schema', () => {
     // From onnx.proto, TensorProto.DataType.
-    expect(ONNX_DTYPE).toMatchObject({
+    expect(DATA_TYPE).toMatchObject({
       float32: 1,
       uint8: 2,
       int64: 7,
