@@ -24,7 +24,7 @@ import { probeFeeds } from './probe.ts';
 import { defineAlgorithm, type FinetuneResult, type FinetuneTask } from './types.ts';
 
 const schema = z.object({
-  steps: z.int().min(1).max(1_000_000).default(150).describe('Updates of the adapter.'),
+  steps: z.int().min(1).max(1_000_000).default(60).describe('Updates of the adapter.'),
   itemsPerUpdate: z
     .int()
     .min(1)
