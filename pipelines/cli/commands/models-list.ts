@@ -9,7 +9,7 @@ export const modelsList = defineCommand({
     folder: z.array(z.string().min(1)).default([]).describe('also list the model folders inside this one'),
   }),
   async run({ folder }) {
-    const { readdirSync } = await import('node:fs');
+    const { existsSync, readdirSync } = await import('node:fs');
     const { join } = await import('node:path');
     const { fileError } = await import('#models/files.ts');
     const { inspectModelFolder } = await import('#models/families/index.ts');
@@ -26,7 +26,9 @@ export const modelsList = defineCommand({
     };
     const models: (ModelReport & { bundled: boolean; path: string })[] = [];
     for (const [parent, bundled] of [[bundledModelsFolder, true], ...folder.map((f) => [f, false] as const)] as const) {
-      for (const path of inside(parent)) models.push({ bundled, path, ...(await inspectModelFolder(path)) });
+      // What ships beside the models (classifiers for rewards) is no model folder; in a person's folder it would be a mistake to say.
+      const folders = inside(parent).filter((path) => !bundled || existsSync(join(path, 'model_index.json')));
+      for (const path of folders) models.push({ bundled, path, ...(await inspectModelFolder(path)) });
     }
     return { models };
   },
