@@ -7,7 +7,7 @@ describe('npm start', () => {
   test.each([
     ['no binary', undefined, linux, /install-electron/],
     ['no screen', '/e', { ...linux, env: {} }, /no screen/],
-    ['root', '/e', { ...linux, uid: 0 }, /root/],
+    ['root', '/e', { ...linux, uid: 0 }, /for root/],
     ['a desk', '/e', linux, undefined],
     ['Wayland', '/e', { ...linux, env: { WAYLAND_DISPLAY: 'w' } }, undefined],
     ['a Mac', '/e', { platform: 'darwin' as const, env: {}, uid: 501 }, undefined],
