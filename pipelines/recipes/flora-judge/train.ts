@@ -6,15 +6,13 @@ import type { Model } from '#models/onnx/ir.ts';
 import { writeModel } from '#models/onnx/write.ts';
 import { createSession } from '#models/runtime/session.ts';
 import { Rng } from '#models/tensor/rng.ts';
-import { readSafetensors, writeSafetensors } from '#models/tensor/safetensors.ts';
 import { f32, type Tensor } from '#models/tensor/tensor.ts';
-import { createTrainerState, restoreState, stateTensors, trainSteps, trapezoid } from '#models/training/trainer.ts';
+import { createTrainerState, trapezoid } from '#models/training/trainer.ts';
 import { loadOrDraw } from '#pipelines/recipes/flora/data.ts';
 import { type FlowerDataset, PICTURE_SIZE, renderDataset } from '#pipelines/recipes/flora/dataset.ts';
-import { namedWeights } from '#pipelines/recipes/flora/network.ts';
+import { withWeights } from '#pipelines/recipes/flora/network.ts';
+import { trainRun } from '#pipelines/recipes/train-run.ts';
 import type { RecipeIo, RecipeOptions } from '#pipelines/recipes/types.ts';
-import { readCheckpoint, writeCheckpoint } from '#pipelines/runs/checkpoint.ts';
-import { openMetricsLog } from '#pipelines/runs/metrics-log.ts';
 import { augment, grainBank } from './augment.ts';
 import { modelCard } from './card.ts';
 import { type Evaluation, evaluateJudge } from './evaluate.ts';
@@ -60,23 +58,11 @@ export async function trainFloraJudge(
   const state = createTrainerState(
     new Map(graph.parameters.map((n) => [n, judge.graph.initializers.get(n) as Tensor<'float32'>])),
   );
-  const checkpoint = options.resume ? readCheckpoint(work) : null;
-  if (checkpoint) {
-    restoreState(state, readSafetensors(join(checkpoint.folder, 'state.safetensors')).tensors, checkpoint.step);
-  }
-  const log = openMetricsLog(work, state.step + 1);
-  io.whenStopped(`The run is kept in ${work}; go on with --resume.`);
-  let mean = Number.NaN;
-  let saved = state.step;
-  const save = () => {
-    if (saved === state.step) return;
-    writeCheckpoint(work, state.step, (folder) =>
-      writeSafetensors(join(folder, 'state.safetensors'), stateTensors(state)),
-    );
-    saved = state.step;
-  };
-  try {
-    await trainSteps({
+  const loss = await trainRun(
+    {
+      work,
+      resume: options.resume,
+      checkpointEvery: s.checkpointEvery,
       graph,
       state,
       steps: s.steps,
@@ -86,20 +72,12 @@ export async function trainFloraJudge(
       maxGradientNorm: 2,
       emaDecay: s.emaDecay,
       ...(options.threads ? { threads: options.threads } : {}),
-      onStep: ({ step, loss, gradientNorm, learningRate }) => {
-        mean = Number.isNaN(mean) ? loss : 0.98 * mean + 0.02 * loss;
-        log.append({ step, values: { loss, gradientNorm, learningRate } });
-        io.progress(`training, loss ${mean.toFixed(4)}`, step, s.steps);
-        if (step % s.checkpointEvery === 0 || step === s.steps || io.signal.aborted) save();
-        return !io.signal.aborted;
-      },
-    });
-  } finally {
-    log.close();
-  }
+    },
+    io,
+  );
   const trained = withWeights(judge, state.ema);
   exportJudge(options.out, trained);
-  const result = { directory: options.out, steps: state.step, loss: mean };
+  const result = { directory: options.out, steps: state.step, loss };
   if (io.signal.aborted) return result;
   const evaluation = await evaluate(options.out, s.heldOut, seeds.fork('held-out').word(), io);
   const parameters = [...state.parameters.values()].reduce((n, p) => n + p.data.length, 0);
@@ -157,15 +135,6 @@ async function evaluate(out: string, count: number, seed: number, io: RecipeIo):
   } finally {
     await session.release();
   }
-}
-
-function withWeights(model: Model, weights: ReadonlyMap<string, Tensor<'float32'>>): Model {
-  const initializers = new Map(model.graph.initializers);
-  for (const name of namedWeights(model)) {
-    const w = weights.get(name);
-    if (w) initializers.set(name, f32(w.dims, w.data));
-  }
-  return { ...model, graph: { ...model.graph, initializers } };
 }
 
 /** Writes `model.onnx` and the `reward.json` that says how its logits read. */

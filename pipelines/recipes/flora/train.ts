@@ -6,15 +6,13 @@ import { writeFileAtomic } from '#models/files.ts';
 import type { Model } from '#models/onnx/ir.ts';
 import { readModel } from '#models/onnx/read.ts';
 import { writeModel } from '#models/onnx/write.ts';
-import { readSafetensors, writeSafetensors } from '#models/tensor/safetensors.ts';
-import { dimsEqual, f32, type Tensor } from '#models/tensor/tensor.ts';
-import { createTrainerState, restoreState, stateTensors, trainSteps, trapezoid } from '#models/training/trainer.ts';
+import { dimsEqual, type Tensor } from '#models/tensor/tensor.ts';
+import { createTrainerState, trapezoid } from '#models/training/trainer.ts';
+import { trainRun } from '#pipelines/recipes/train-run.ts';
 import type { RecipeIo, RecipeOptions } from '#pipelines/recipes/types.ts';
-import { readCheckpoint, writeCheckpoint } from '#pipelines/runs/checkpoint.ts';
-import { openMetricsLog } from '#pipelines/runs/metrics-log.ts';
 import { diffusionBatch, loadOrDraw, SCHEDULER_CONFIG } from './data.ts';
 import { PICTURE_SIZE } from './dataset.ts';
-import { buildTextEncoder, buildUnet, type FloraConfig, namedWeights } from './network.ts';
+import { buildTextEncoder, buildUnet, type FloraConfig, namedWeights, withWeights } from './network.ts';
 import { TOKEN_COUNT, TOKENS, tokenizerConfigJson, tokenizerJson } from './tokenizer.ts';
 import { buildTrainingGraph } from './training-graph.ts';
 
@@ -72,18 +70,11 @@ export async function trainFlora(
   const initial = initialWeights(textEncoder, unet, graph.parameters);
   if (s.unetFrom !== '') adoptUnet(initial, readModel(s.unetFrom));
   const state = createTrainerState(initial);
-  const checkpoint = options.resume ? readCheckpoint(work) : null;
-  if (checkpoint)
-    restoreState(state, readSafetensors(join(checkpoint.folder, 'state.safetensors')).tensors, checkpoint.step);
-  const log = openMetricsLog(work, state.step + 1);
-  io.whenStopped(`The run is kept in ${work}; go on with --resume.`);
-  let mean = Number.NaN;
-  const save = () =>
-    writeCheckpoint(work, state.step, (folder) =>
-      writeSafetensors(join(folder, 'state.safetensors'), stateTensors(state)),
-    );
-  try {
-    await trainSteps({
+  const loss = await trainRun(
+    {
+      work,
+      resume: options.resume,
+      checkpointEvery: s.checkpointEvery,
       graph,
       state,
       steps: s.steps,
@@ -98,20 +89,11 @@ export async function trainFlora(
       maxGradientNorm: 1,
       emaDecay: s.emaDecay,
       ...(options.threads ? { threads: options.threads } : {}),
-      onStep: ({ step, loss, gradientNorm, learningRate }) => {
-        mean = Number.isNaN(mean) ? loss : 0.99 * mean + 0.01 * loss;
-        log.append({ step, values: { loss, gradientNorm, learningRate } });
-        io.progress(`training, loss ${mean.toFixed(4)}`, step, s.steps);
-        if (step % s.checkpointEvery === 0 || step === s.steps) save();
-        if (io.signal.aborted) save();
-        return !io.signal.aborted;
-      },
-    });
-  } finally {
-    log.close();
-  }
+    },
+    io,
+  );
   exportFlora(options.out, textEncoder, unet, state.ema);
-  return { directory: options.out, steps: state.step, loss: mean };
+  return { directory: options.out, steps: state.step, loss };
 }
 
 /** Weights that read captions stay as they are: they belong to the text encoder they were trained with. */
@@ -153,18 +135,10 @@ export function exportFlora(
   weights: ReadonlyMap<string, Tensor<'float32'>>,
 ): void {
   const json = (path: string, value: object) => writeFileAtomic(join(out, path), `${JSON.stringify(value, null, 2)}\n`);
-  const withWeights = (model: Model, prefix: string): Model => {
-    const initializers = new Map(model.graph.initializers);
-    for (const name of namedWeights(model)) {
-      const w = weights.get(prefix + name);
-      if (w) initializers.set(name, f32(w.dims, w.data));
-    }
-    return { ...model, graph: { ...model.graph, initializers } };
-  };
   for (const folder of ['unet', 'text_encoder', 'tokenizer', 'scheduler'])
     mkdirSync(join(out, folder), { recursive: true });
-  writeModel(withWeights(unet, 'unet.'), join(out, 'unet', 'model.onnx'));
-  writeModel(withWeights(textEncoder, 'text_encoder.'), join(out, 'text_encoder', 'model.onnx'));
+  writeModel(withWeights(unet, weights, 'unet.'), join(out, 'unet', 'model.onnx'));
+  writeModel(withWeights(textEncoder, weights, 'text_encoder.'), join(out, 'text_encoder', 'model.onnx'));
   json('unet/config.json', {
     _class_name: 'UNet2DConditionModel',
     sample_size: FLORA.size,
