@@ -1,6 +1,7 @@
 import type { Session } from '#pipelines/engine/contract.ts';
 import { EmptyState } from '#renderer/components/empty-state.tsx';
 import { Icon } from '#renderer/components/icon.tsx';
+import { LineList } from '#renderer/components/line-list.tsx';
 import { formatWhen, plural } from '#renderer/logic/format.ts';
 import { useApp } from '#renderer/state/app.ts';
 import { choose } from '#renderer/state/navigation.ts';
@@ -26,27 +27,20 @@ export function ComparisonList({ sessions }: { sessions: readonly Session[] }) {
   return (
     <section className="centre" aria-label="Comparisons">
       <h2>Comparisons</h2>
-      <ul className="stack tight">
-        {sessions.map((session) => (
-          <li key={session.id}>
-            <button
-              type="button"
-              className="line-button"
-              data-testid="comparison"
-              onClick={() => choose({ compareSessionId: session.id })}
-            >
-              <span className="grow">
-                <strong>{`${sideName(adapters, session.adapterA)} against ${sideName(adapters, session.adapterB)}`}</strong>
-                <span className="small quiet">{`${plural(session.prompts, 'prompt')} · ${formatWhen(session.createdAt)}`}</span>
-              </span>
-              <span className={isOver(session) ? 'badge accent' : 'badge'}>
-                {isOver(session) ? 'result' : `${session.remaining ?? 0} questions left`}
-              </span>
-              <Icon name="right" size={16} />
-            </button>
-          </li>
-        ))}
-      </ul>
+      <LineList
+        testId="comparison"
+        lines={sessions.map((session) => ({
+          id: session.id,
+          title: `${sideName(adapters, session.adapterA)} against ${sideName(adapters, session.adapterB)}`,
+          detail: `${plural(session.prompts, 'prompt')} · ${formatWhen(session.createdAt)}`,
+          end: (
+            <span className={isOver(session) ? 'badge accent' : 'badge'}>
+              {isOver(session) ? 'result' : `${session.remaining ?? 0} questions left`}
+            </span>
+          ),
+          open: () => choose({ compareSessionId: session.id }),
+        }))}
+      />
     </section>
   );
 }

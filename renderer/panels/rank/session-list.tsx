@@ -3,6 +3,7 @@ import { Button } from '#renderer/components/button.tsx';
 import { EmptyState } from '#renderer/components/empty-state.tsx';
 import { ErrorNote } from '#renderer/components/error-note.tsx';
 import { Icon } from '#renderer/components/icon.tsx';
+import { LineList } from '#renderer/components/line-list.tsx';
 import { Segmented } from '#renderer/components/segmented.tsx';
 import { TextField } from '#renderer/components/text-field.tsx';
 import { formatWhen, plural } from '#renderer/logic/format.ts';
@@ -106,30 +107,21 @@ export function SessionList() {
       <section className="centre" aria-label="Rankings">
         <h2>Rankings</h2>
         {sessions.length === 0 && <p className="quiet">None yet. Choose pictures on the left and start one.</p>}
-        <ul className="stack tight">
-          {sessions.map((session) => (
-            <li key={session.id}>
-              <button
-                type="button"
-                className="line-button"
-                data-testid="session"
-                onClick={() => choose({ rankSessionId: session.id })}
-              >
-                <span className="grow">
-                  <strong>{session.name}</strong>
-                  <span className="small quiet">
-                    {`${plural(session.samples, 'picture')} of ${plural(session.prompts, 'prompt')} · ${session.mode === 'pair' ? 'better of two' : 'best of several'} · ${formatWhen(session.createdAt)}`}
-                  </span>
-                </span>
-                <span className="figure">
-                  <strong className="number">{session.votes}</strong>
-                  <span className="small quiet">{session.votes === 1 ? 'vote' : 'votes'}</span>
-                </span>
-                <Icon name="right" size={16} />
-              </button>
-            </li>
-          ))}
-        </ul>
+        <LineList
+          testId="session"
+          lines={sessions.map((session) => ({
+            id: session.id,
+            title: session.name,
+            detail: `${plural(session.samples, 'picture')} of ${plural(session.prompts, 'prompt')} · ${session.mode === 'pair' ? 'better of two' : 'best of several'} · ${formatWhen(session.createdAt)}`,
+            end: (
+              <span className="figure">
+                <strong className="number">{session.votes}</strong>
+                <span className="small quiet">{session.votes === 1 ? 'vote' : 'votes'}</span>
+              </span>
+            ),
+            open: () => choose({ rankSessionId: session.id }),
+          }))}
+        />
       </section>
     </div>
   );

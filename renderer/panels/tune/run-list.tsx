@@ -1,6 +1,7 @@
 import type { Run } from '#pipelines/engine/contract.ts';
 import { EmptyState } from '#renderer/components/empty-state.tsx';
 import { Icon } from '#renderer/components/icon.tsx';
+import { LineList } from '#renderer/components/line-list.tsx';
 import { formatPercent, formatWhen } from '#renderer/logic/format.ts';
 import { choose } from '#renderer/state/navigation.ts';
 
@@ -23,28 +24,26 @@ export function RunList({ runs }: { runs: readonly Run[] }) {
   return (
     <section className="centre" aria-label="Runs">
       <h2>Runs</h2>
-      <ul className="stack tight">
-        {runs.map((run) => (
-          <li key={run.id}>
-            <button type="button" className="line-button" data-testid="run" onClick={() => choose({ runId: run.id })}>
-              <span className="grow">
-                <strong>{run.name}</strong>
-                <span className="small quiet">{`${run.algorithm} · ${formatWhen(run.createdAt)}`}</span>
-              </span>
+      <LineList
+        testId="run"
+        lines={runs.map((run) => ({
+          id: run.id,
+          title: run.name,
+          detail: `${run.algorithm} · ${formatWhen(run.createdAt)}`,
+          end: (
+            <>
               <span className={`badge ${run.state === 'running' ? 'accent' : run.state === 'failed' ? 'bad' : ''}`}>
                 {run.state}
               </span>
               <span className="figure">
-                <strong className="number">
-                  {run.totalSteps > 0 ? formatPercent(run.step / run.totalSteps) : '–'}
-                </strong>
+                <strong className="number">{run.totalSteps > 0 ? formatPercent(run.step / run.totalSteps) : '–'}</strong>
                 <span className="small quiet number">{`${run.step} of ${run.totalSteps}`}</span>
               </span>
-              <Icon name="right" size={16} />
-            </button>
-          </li>
-        ))}
-      </ul>
+            </>
+          ),
+          open: () => choose({ runId: run.id }),
+        }))}
+      />
     </section>
   );
 }
