@@ -36,7 +36,9 @@ export function RunList({ runs }: { runs: readonly Run[] }) {
                 {run.state}
               </span>
               <span className="figure">
-                <strong className="number">{run.totalSteps > 0 ? formatPercent(run.step / run.totalSteps) : '–'}</strong>
+                <strong className="number">
+                  {run.totalSteps > 0 ? formatPercent(run.step / run.totalSteps) : '–'}
+                </strong>
                 <span className="small quiet number">{`${run.step} of ${run.totalSteps}`}</span>
               </span>
             </>
