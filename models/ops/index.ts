@@ -1,5 +1,7 @@
 import { NorthlightError } from '#models/errors.ts';
 import { GraphBuilder, type InferNode } from '#models/onnx/builder.ts';
+import { contribOps } from './contrib/index.ts';
+import { refusedHint } from './contrib/refused.ts';
 import { conv, convTranspose } from './conv.ts';
 import { type InferContext, NodeAttributes, type OpDefinition } from './define.ts';
 import { elementwise } from './elementwise.ts';
@@ -34,6 +36,7 @@ export const operators: ReadonlyMap<string, OpDefinition> = new Map(
     globalMaxPool,
     scatterElements,
     resize,
+    ...contribOps,
   ].map((d) => [operatorKey(d.domain ?? '', d.opType), d]),
 );
 
@@ -48,7 +51,8 @@ export function operatorOf(node: { domain: string; opType: string; name: string 
     throw new NorthlightError(
       'onnx/unknown-operator',
       `Operator ${operatorKey(node.domain, node.opType)} at node "${node.name}" is not known.`,
-      'The model can still be run; to fine-tune it, add the operator in models/ops/.',
+      refusedHint(node.domain, node.opType) ??
+        'The model can still be run; to fine-tune it, add the operator in models/ops/.',
     );
   }
   return definition;
