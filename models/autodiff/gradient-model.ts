@@ -4,6 +4,7 @@ import { createBuilder } from '#models/ops/index.ts';
 import { isFloat } from '#models/tensor/tensor.ts';
 import { addGradients } from './grad.ts';
 import { importGraph, trainableInitializers } from './import-graph.ts';
+import type { Compute } from './precision.ts';
 
 export interface GradientModel {
   /** The model with one extra input `cotangent/<output>` per differentiated output and one output `grad/<name>` per name. */
@@ -19,6 +20,7 @@ export interface GradientModel {
  * @param options.wrt initialisers or float graph inputs; `'all'`: every floating-point initialiser of rank ≥ 1 with a path
  *   to an output, and every float graph input.
  * @param options.outputs differentiated outputs; default: every float output.
+ * @param options.compute what 16-bit floats are computed in; default float32. Gradients of weights are float32 in any case.
  */
 export function gradientModel(
   model: Model,
@@ -26,6 +28,7 @@ export function gradientModel(
     inputDims: Readonly<Record<string, readonly number[]>>;
     wrt: readonly string[] | 'all';
     outputs?: readonly string[];
+    compute?: Compute;
   },
 ): GradientModel {
   const op = createBuilder();
@@ -43,6 +46,7 @@ export function gradientModel(
   const imported = importGraph(op, model, {
     inputs: options.inputDims,
     role: (name) => (wanted.has(name) ? 'opaque' : 'frozen'),
+    ...(options.compute ? { compute: options.compute } : {}),
   });
   const values = candidates.map((name) => {
     const v = imported.weights.get(name) ?? imported.inputs.get(name);
@@ -68,11 +72,12 @@ export function gradientModel(
   const grads = addGradients(op, seeds, values);
   const noPath: string[] = [];
   for (const [name, v] of imported.outputs) op.output(v, name);
-  for (const v of values) {
+  values.forEach((v, i) => {
+    const name = candidates[i]!;
     const g = grads.get(v.name);
-    if (g) op.output(g, `grad/${v.name}`);
-    else noPath.push(v.name);
-  }
+    if (g) op.output(g, `grad/${name}`);
+    else noPath.push(name);
+  });
   const wrt = all ? candidates.filter((n) => !noPath.includes(n) || imported.inputs.has(n)) : candidates;
   const result = op.toModel(`${model.graph.name}/gradient`);
   if (model.folder !== undefined) result.folder = model.folder;

@@ -6,6 +6,7 @@ import { inferNode, operatorOf } from '#models/ops/index.ts';
 import { constantValue, shapeRange } from '#models/ops/shape.ts';
 import { i64, isFloat, numel, type Tensor } from '#models/tensor/tensor.ts';
 import { narrowConv } from './narrow-conv.ts';
+import { type Compute, declareWeight, enterAs, portType, widenModel } from './precision.ts';
 import { upgradeNode } from './upgrade.ts';
 
 /** What becomes of an initialiser: a weight as it is, a weight whose gradient is wanted, or a graph input to be fed. */
@@ -17,6 +18,8 @@ export interface ImportOptions {
   /** Put before every name, so that several models fit into one graph. */
   readonly prefix?: string;
   readonly role?: (initializer: string) => WeightRole;
+  /** What 16-bit floats are computed in; default float32 (precision.ts). */
+  readonly compute?: Compute;
   /** Called in place of appending a node; returns its outputs, or null to append it as usual. */
   readonly rewrite?: (op: GraphBuilder, node: Node, inputs: readonly (Value | null)[]) => readonly Value[] | null;
 }
@@ -24,7 +27,7 @@ export interface ImportOptions {
 export interface ImportedGraph {
   /** By the model's own names. */
   readonly outputs: ReadonlyMap<string, Value>;
-  /** Initialisers by the model's own names. */
+  /** Initialisers by the model's own names, in the form that is trained: float32 where 16 bits are stored. */
   readonly weights: ReadonlyMap<string, Value>;
   readonly inputs: ReadonlyMap<string, Value>;
 }
@@ -38,7 +41,8 @@ const FOLD_LIMIT = 4096;
  * @throws {NorthlightError} for an input without a size, an unknown operator, or a shape that depends on data.
  */
 export function importGraph(op: GraphBuilder, model: Model, options: ImportOptions): ImportedGraph {
-  const { graph } = model;
+  const compute = options.compute ?? 'float32';
+  const { graph } = compute === 'float32' ? widenModel(model) : model;
   const opset = model.opsets.get('') ?? model.opsets.get('ai.onnx') ?? WORKING_OPSET;
   const prefix = options.prefix ?? '';
   const role = options.role ?? (() => 'frozen' as const);
@@ -56,17 +60,14 @@ export function importGraph(op: GraphBuilder, model: Model, options: ImportOptio
         `Give it a size: inputs: { '${info.name}': [...] }.`,
       );
     }
-    const value = isValue(given) ? given : op.input(prefix + info.name, info.dtype, given);
-    env.set(info.name, value);
+    const value = isValue(given) ? given : op.input(prefix + info.name, portType(info.dtype), given);
+    env.set(info.name, enterAs(op, value, info.dtype));
     inputs.set(info.name, value);
   }
   for (const [name, init] of graph.initializers) {
-    const kind = role(name);
-    const value =
-      kind === 'input' ? op.input(prefix + name, init.dtype, init.dims) : op.initializer(prefix + name, init);
-    if (kind === 'opaque') op.opaque.add(value.name);
-    env.set(name, value);
-    weights.set(name, value);
+    const { trained, used } = declareWeight(op, prefix + name, init, role(name), compute);
+    env.set(name, used);
+    weights.set(name, trained);
   }
 
   for (const node of graph.nodes) {

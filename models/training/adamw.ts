@@ -30,8 +30,8 @@ export function createAdamW(parameters: ReadonlyMap<string, Tensor<'float32'>>):
 
 /**
  * One AdamW update in place (Loshchilov and Hutter 2019, arXiv:1711.05101, algorithm 2, with bias correction).
- * @param gradients by parameter name; scaled by `gradientScale` (for clipping or accumulation) before use.
- * @throws {NorthlightError} `train/no-gradient` when one is missing.
+ * @param gradients by parameter name, float32; scaled by `gradientScale` (for clipping, accumulation or loss scale) before use.
+ * @throws {NorthlightError} `train/no-gradient` when one is missing, `train/gradient-type` when one is not float32.
  */
 export function adamwStep(
   state: AdamWState,
@@ -46,8 +46,16 @@ export function adamwStep(
   const correction2 = Math.sqrt(1 - beta2 ** state.step);
   const rate = learningRate / correction1;
   for (const [name, p] of state.parameters) {
-    const g = gradients[name]?.data as Float32Array | undefined;
-    if (!g) throw new NorthlightError('train/no-gradient', `No gradient came back for the parameter "${name}".`);
+    const gradient = gradients[name];
+    if (!gradient) throw new NorthlightError('train/no-gradient', `No gradient came back for the parameter "${name}".`);
+    if (gradient.dtype !== 'float32') {
+      throw new NorthlightError(
+        'train/gradient-type',
+        `The gradient of "${name}" came back as ${gradient.dtype}; parameters are updated in float32.`,
+        'Make the trained input float32 and cast it inside the graph.',
+      );
+    }
+    const g = gradient.data as Float32Array;
     const m = state.m.get(name)!;
     const v = state.v.get(name)!;
     const w = p.data;
