@@ -152,7 +152,10 @@ export function toNumbers(t: Tensor): number[] {
   return Array.from(t.data as ArrayLike<number | bigint>, Number);
 }
 
-/** A tensor of `dtype` from JavaScript numbers: integers truncate, bool is ≠ 0, 16-bit floats round to nearest even. */
+/**
+ * A tensor of `dtype` from JavaScript numbers: integers truncate, bool is ≠ 0, 16-bit floats round to nearest even. What no
+ * int64 or int32 can hold (the logarithm of zero, on a branch that is then thrown away) becomes the lowest one, as x86 does.
+ */
 export function fromNumbers<D extends DType>(dtype: D, dims: readonly number[], values: readonly number[]): Tensor<D> {
   const data = allocate(dtype, values.length);
   for (let i = 0; i < values.length; i++) (data as unknown[])[i] = encodeElement(dtype, values[i]!);
@@ -162,8 +165,11 @@ export function fromNumbers<D extends DType>(dtype: D, dims: readonly number[], 
 function encodeElement(dtype: DType, v: number): number | bigint {
   switch (dtype) {
     case 'int64':
+      return Math.abs(v) < 2 ** 63 ? BigInt(Math.trunc(v)) : -(2n ** 63n);
     case 'uint64':
       return BigInt(Math.trunc(v));
+    case 'int32':
+      return Math.abs(v) < 2 ** 31 ? v : -(2 ** 31);
     case 'bool':
       return v !== 0 ? 1 : 0;
     case 'float16':
