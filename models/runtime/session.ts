@@ -15,6 +15,12 @@ export type Provider = 'cpu' | 'webgpu' | 'cuda' | 'dml' | 'coreml';
 
 const PROVIDERS: readonly Provider[] = ['cpu', 'webgpu', 'cuda', 'dml', 'coreml'];
 
+/** Version of the installed runtime, without loading it. */
+export function runtimeVersion(): string {
+  const { version } = createRequire(import.meta.url)('onnxruntime-node/package.json') as { version: string };
+  return version;
+}
+
 /** Providers that the installed runtime was built with; whether one works here is another question (providers.ts). */
 export function listBackends(): Provider[] {
   const listed = new Set(
@@ -36,6 +42,10 @@ export interface SessionOptions {
   readonly arena?: boolean;
   /** Folder that external data of a model given as bytes is relative to. */
   readonly folder?: string;
+  /** File to write the graph to as the runtime has rewritten it; at level `all` it holds this processor's layouts. */
+  readonly optimizedPath?: string;
+  /** The runtime writes what it decides (which provider gets which node) to standard error. */
+  readonly explain?: boolean;
 }
 
 export interface Port {
@@ -80,7 +90,7 @@ export async function createSession(model: string | Uint8Array, options: Session
     enableCpuMemArena: options.arena ?? false,
     enableMemPattern: !options.training,
     executionMode: 'sequential',
-    logSeverityLevel: 4,
+    logSeverityLevel: options.explain ? 0 : 4,
     extra: {
       session: {
         // Vanishing gradients would otherwise run in denormal arithmetic, many times slower. The first session decides.
@@ -91,6 +101,7 @@ export async function createSession(model: string | Uint8Array, options: Session
       ...(options.training ? { optimization: { disable_specified_optimizers: 'CommonSubexpressionElimination' } } : {}),
     },
     ...(options.threads ? { intraOpNumThreads: options.threads } : {}),
+    ...(options.optimizedPath !== undefined ? { optimizedModelFilePath: options.optimizedPath } : {}),
   };
   let session: ort.InferenceSession;
   try {
@@ -109,6 +120,8 @@ export async function createSession(model: string | Uint8Array, options: Session
     );
   const outputs = ports(session.outputMetadata);
   let released = false;
+  // What it decided has been said when the session was made.
+  const quiet = options.explain ? { logSeverityLevel: 4 as const } : undefined;
   return {
     inputs: ports(session.inputMetadata),
     outputs,
@@ -117,7 +130,7 @@ export async function createSession(model: string | Uint8Array, options: Session
       for (const [name, t] of Object.entries(feeds)) given[name] = toOrt(t, name);
       let results: ort.InferenceSession.OnnxValueMapType;
       try {
-        results = await session.run(given, fetches ?? outputs.map((o) => o.name));
+        results = await session.run(given, fetches ?? outputs.map((o) => o.name), quiet);
       } catch (error) {
         throw new NorthlightError(
           'session/run',

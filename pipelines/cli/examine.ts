@@ -1,9 +1,7 @@
-import { execFile } from 'node:child_process';
 import { existsSync, statfsSync } from 'node:fs';
 import { availableParallelism, cpus, freemem, totalmem } from 'node:os';
-import { dirname, join } from 'node:path';
-import { promisify } from 'node:util';
-import { z } from 'zod';
+import { dirname } from 'node:path';
+import { listProviders } from '#models/runtime/providers.ts';
 import type { Io } from './command.ts';
 import { electronBinary } from './electron-binary.ts';
 import { formatBytes } from './model-report.ts';
@@ -98,49 +96,23 @@ async function checkPictures(): Promise<Check> {
     : { name: 'Pictures', state: 'bad', text: 'a PNG does not read back as written. Run "npm ci" again.' };
 }
 
-/** What the runtime offers on this system; each is tried, since a listed one can still fail. */
-const CANDIDATES: Partial<Record<NodeJS.Platform, readonly string[]>> = {
-  linux: ['cpu', 'webgpu', 'cuda'],
-  darwin: ['cpu', 'coreml', 'webgpu'],
-  win32: ['cpu', 'dml', 'webgpu'],
-};
-
 const CUDA_HINT = 'For an NVIDIA card: ONNXRUNTIME_NODE_INSTALL=cuda12 npm rebuild onnxruntime-node';
 
-const probeReport = z.union([
-  z.object({ loadMs: z.number(), stepMs: z.number(), difference: z.number() }),
-  z.object({ reason: z.string() }),
-]);
-
+/** Every provider is tried anew: what was found before may be why somebody asks. */
 async function checkProviders(): Promise<Check[]> {
-  const checks: Check[] = [];
-  for (const provider of CANDIDATES[process.platform] ?? ['cpu']) {
+  const trials = await listProviders({ cacheFolder: null });
+  return trials.map((trial) => {
+    const { provider, seconds } = trial;
     const name = `Provider ${provider}`;
-    const report = await probe(provider);
-    if ('reason' in report) {
-      const text = `not usable: ${report.reason.split('\n')[0]}${provider === 'cuda' ? ` ${CUDA_HINT}` : ''}`;
-      checks.push({ name, state: provider === 'cpu' ? 'bad' : 'note', text });
-    } else {
-      const { loadMs, stepMs, difference } = report;
-      const text = `loads in ${loadMs.toFixed(0)} ms, ${stepMs.toFixed(2)} ms a step, differs from CPU by ${difference.toExponential(1)}`;
-      checks.push({ name, state: difference < MAX_DIFFERENCE ? 'ok' : 'note', text });
+    if (!trial.trusted || seconds === null) {
+      const text = `not usable: ${trial.reason.split('\n')[0]}${provider === 'cuda' ? ` ${CUDA_HINT}` : ''}`;
+      return { name, state: provider === 'cpu' ? 'bad' : 'note', text };
     }
-  }
-  return checks;
-}
-
-/** A GPU rounds differently, and some round products to 10 bits; more than that is another network. */
-const MAX_DIFFERENCE = 1e-2;
-
-/** Measures a provider in a process of its own: one that does not work here may end the process. */
-async function probe(provider: string): Promise<z.infer<typeof probeReport>> {
-  try {
-    const script = join(import.meta.dirname, 'probe-provider.ts');
-    const { stdout } = await promisify(execFile)(process.execPath, [script, provider], { timeout: 60_000 });
-    return probeReport.parse(JSON.parse(stdout));
-  } catch (error) {
-    return { reason: error instanceof Error ? error.message : String(error) };
-  }
+    const start = `starts in ${trial.startSeconds!.toPrecision(2)} s`;
+    const run = `${(seconds * 1000).toPrecision(3)} ms for two small matrix products`;
+    const agreement = provider === 'cpu' ? '' : `, within ${trial.agreement!.toExponential(0)} of the CPU`;
+    return { name, state: 'ok', text: `${start}, ${run}${agreement}` };
+  });
 }
 
 function checkElectron(): Check {
