@@ -1,11 +1,16 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { NorthlightError } from '#models/errors.ts';
-import type { Model } from '#models/onnx/ir.ts';
+import { isExternal, type Model } from '#models/onnx/ir.ts';
 import { readModel } from '#models/onnx/read.ts';
 import { encodeModel } from '#models/onnx/write.ts';
 import { createSession } from '#models/runtime/session.ts';
 import { isFloat, type Tensor, toNumbers } from '#models/tensor/tensor.ts';
-import { findLoraTargets, insertLora, type LoraScale, loraParameters, mergeLora } from './lora.ts';
+import { findLoraTargets, insertLora, type LoraScale, loraParameters } from './lora.ts';
 import { readLoraFile } from './lora-file.ts';
+import { type MergeAdapter, mergeLora, writeMerged } from './lora-merge.ts';
+import type { LoraComponent } from './lora-names.ts';
 
 export interface LoraCheck {
   /** Largest absolute difference of any output element: the file's adapter against the live one. */
@@ -34,20 +39,19 @@ export async function verifyLora(check: {
   readonly feeds: Readonly<Record<string, Tensor>>;
   readonly liveScale?: LoraScale;
   readonly threads?: number;
-  readonly prefix?: string;
+  /** Which network the model is; default: the denoiser. */
+  readonly component?: LoraComponent;
 }): Promise<LoraCheck> {
   const fresh = readModel(check.modelPath);
-  const adapter = readLoraFile(check.file, fresh, check.prefix === undefined ? {} : { prefix: check.prefix });
+  const adapter = readLoraFile(check.file, fresh, check.component === undefined ? {} : { component: check.component });
   const { targets, config, parameters } = adapter;
   const run = (model: Model) => outputsOf(model, check.feeds, check.threads);
 
   const base = await run(check.model);
   const fromFile = await run(insertLora(fresh, targets, config, parameters));
-  const other = await run(
-    check.live
-      ? withLive(check.model, check.live, check.liveScale ?? config)
-      : mergeLora(fresh, targets, config, parameters),
-  );
+  const other = check.live
+    ? await run(withLive(check.model, check.live, check.liveScale ?? config))
+    : await runMerged(fresh, { targets, config, parameters }, check.feeds, check.threads);
   return {
     difference: largestDifference(fromFile, other),
     effect: largestDifference(fromFile, base),
@@ -62,13 +66,27 @@ function withLive(model: Model, live: ReadonlyMap<string, Tensor>, scale: LoraSc
   return insertLora(model, targets, scale, live);
 }
 
-async function outputsOf(
-  model: Model,
-  feeds: Readonly<Record<string, Tensor>>,
-  threads?: number,
-): Promise<Map<string, number[]>> {
-  const session = await createSession(encodeModel(model), {
-    ...(model.folder === undefined ? {} : { folder: model.folder }),
+type Feeds = Readonly<Record<string, Tensor>>;
+
+/** The outputs with the adapter merged; a model with weights beside it is merged on disk, as it may not fit into memory. */
+async function runMerged(model: Model, adapter: MergeAdapter, feeds: Feeds, threads?: number) {
+  if (![...model.graph.initializers.values()].some(isExternal)) {
+    return outputsOf(mergeLora(model, [adapter]), feeds, threads);
+  }
+  const folder = mkdtempSync(join(tmpdir(), 'northlight-merged-'));
+  try {
+    const path = join(folder, 'model.onnx');
+    writeMerged(model, [adapter], path);
+    return await outputsOf(path, feeds, threads);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+async function outputsOf(model: Model | string, feeds: Feeds, threads?: number): Promise<Map<string, number[]>> {
+  const folder = typeof model === 'string' ? undefined : model.folder;
+  const session = await createSession(typeof model === 'string' ? model : encodeModel(model), {
+    ...(folder === undefined ? {} : { folder }),
     ...(threads === undefined ? {} : { threads }),
   });
   try {

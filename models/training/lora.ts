@@ -1,20 +1,11 @@
 import { NorthlightError } from '#models/errors.ts';
-import { DATA_TYPE } from '#models/onnx/data-types.ts';
-import { loadInitializer } from '#models/onnx/external.ts';
+import { DATA_TYPE, dtypeOf } from '#models/onnx/data-types.ts';
 import { type Attribute, int, ints, type Model, type Node } from '#models/onnx/ir.ts';
 import { allGraphs, consumers, producers } from '#models/onnx/traverse.ts';
 import type { Rng } from '#models/tensor/rng.ts';
-import {
-  dimsEqual,
-  f32,
-  fromNumbers,
-  isFloat,
-  numel,
-  type Tensor,
-  toBytes,
-  toNumbers,
-  zeros,
-} from '#models/tensor/tensor.ts';
+import { type DType, dimsEqual, f32, fromNumbers, isFloat, numel, type Tensor, zeros } from '#models/tensor/tensor.ts';
+import { attentionProjections, type LayerContext, moduleName, withoutWrappers } from './lora-module-names.ts';
+import { equalWeights } from './lora-weights.ts';
 
 /** Size and strength of an adapter: W' = W + (alpha / rank) · up · down. Hu et al. 2021 (arXiv:2106.09685), eq. 3. */
 export interface LoraScale {
@@ -26,7 +17,7 @@ export interface LoraScale {
 
 export interface LoraConfig extends LoraScale {
   /**
-   * `attention`: projections of attention blocks; `linear`: every linear layer and 1×1 convolution; `all`: every
+   * `attention`: projections of attention blocks (`attentionProjections`); `linear`: every linear layer and 1×1 convolution; `all`: every
    * convolution too; a pattern is a regular expression searched in module names.
    */
   readonly targets: 'attention' | 'linear' | 'all' | { readonly pattern: string };
@@ -41,6 +32,8 @@ export interface LoraTarget {
   readonly node: string;
   /** The initialiser behind the node's second operand. */
   readonly weight: string;
+  /** What the layer computes in; the initialiser may be stored in fewer bits. */
+  readonly dtype: DType;
   /** Whether that initialiser has the outputs first, [out, in, …], or [in, out]. */
   readonly transposed: boolean;
   readonly inFeatures: number;
@@ -63,31 +56,38 @@ export interface InsertOptions {
   readonly prefix?: string;
 }
 
-const ATTENTION = /(^|\.)(to_q|to_k|to_v|to_out(\.0)?|q_proj|k_proj|v_proj|out_proj|proj_in|proj_out)$/;
 const OWN_WEIGHT = /\.lora_(down|up)\.weight$/;
 
 /**
- * The nodes an adapter can sit at: Gemm and MatMul with a frozen matrix as second operand (also behind Transpose and
- * Identity) and Conv of one group. Adapters already in the model are passed over.
+ * The nodes an adapter can sit at: MatMul, Gemm and FusedMatMul with a frozen matrix as second operand (also behind Transpose,
+ * Identity, Cast and DequantizeLinear), MatMulNBits, and Conv of one group. Adapters already in the model are passed over.
+ * Modules are called as other tools call them, without the wrappers a network was exported in.
  * @throws {NorthlightError} `lora/pattern` for a pattern that is no regular expression.
  */
 export function findLoraTargets(model: Model, targets: LoraConfig['targets']): LoraTarget[] {
-  const chosen = selector(targets);
   const producer = producers(model.graph);
+  const context: LayerContext = { users: consumers(model.graph), initializers: model.graph.initializers };
   const found: LoraTarget[] = [];
   for (const node of model.graph.nodes) {
-    if (node.domain !== '' && node.domain !== 'ai.onnx') continue;
-    const target = node.opType === 'Conv' ? convTarget(model, node, producer) : linearTarget(model, node, producer);
-    if (target && !OWN_WEIGHT.test(target.weight)) found.push(target);
+    const layer = layerOf(node) && layerAt(model, node, producer);
+    if (!layer || OWN_WEIGHT.test(layer.weight)) continue;
+    found.push({ ...layer, module: moduleName(node, layer.weight, context), node: node.name || node.outputs[0]! });
   }
-  return distinctModules(model, found).filter(chosen);
+  const names = withoutWrappers(found.map((t) => t.module));
+  const all = distinctModules(
+    model,
+    found.map((t, i) => ({ ...t, module: names[i]! })),
+  );
+  return all.filter(selector(targets, all));
 }
 
-function selector(targets: LoraConfig['targets']): (t: LoraTarget) => boolean {
+function selector(targets: LoraConfig['targets'], all: readonly LoraTarget[]): (t: LoraTarget) => boolean {
   const pointwise = (t: LoraTarget) => t.kernel.every((k) => k === 1);
   switch (targets) {
-    case 'attention':
-      return (t) => pointwise(t) && ATTENTION.test(t.module);
+    case 'attention': {
+      const projections = attentionProjections(all.map((t) => t.module));
+      return (t) => pointwise(t) && projections.has(t.module);
+    }
     case 'linear':
       return pointwise;
     case 'all':
@@ -106,69 +106,86 @@ function selector(targets: LoraConfig['targets']): (t: LoraTarget) => boolean {
   return (t) => pattern.test(t.module);
 }
 
-function linearTarget(model: Model, node: Node, producer: ReadonlyMap<string, Node>): LoraTarget | null {
-  if (node.opType !== 'MatMul' && node.opType !== 'Gemm') return null;
+type Layer = Omit<LoraTarget, 'module' | 'node'>;
+type Producers = ReadonlyMap<string, Node>;
+
+/** How a node is a layer y = x·W + b of its first two operands; undefined for every other node. */
+function layerOf(node: Node): ((model: Model, node: Node, producer: Producers) => Layer | null) | undefined {
+  const key = node.domain === '' || node.domain === 'ai.onnx' ? node.opType : `${node.domain}:${node.opType}`;
+  return LAYERS[key];
+}
+
+const layerAt = (model: Model, node: Node, producer: Producers) => layerOf(node)!(model, node, producer);
+
+const LAYERS: Readonly<Record<string, (model: Model, node: Node, producer: Producers) => Layer | null>> = {
+  MatMul: (model, node, producer) => linearLayer(model, node, producer, false),
+  Gemm: (model, node, producer) =>
+    attribute(node, 'transA', 0) === 0 && attribute(node, 'alpha', 1) === 1
+      ? linearLayer(model, node, producer, attribute(node, 'transB', 0) !== 0)
+      : null,
+  'com.microsoft:FusedMatMul': (model, node, producer) =>
+    ['transA', 'transBatchA', 'transBatchB'].every((name) => attribute(node, name, 0) === 0) &&
+    attribute(node, 'alpha', 1) === 1
+      ? linearLayer(model, node, producer, attribute(node, 'transB', 0) !== 0)
+      : null,
+  'com.microsoft:MatMulNBits': (model, node) => {
+    const scales = model.graph.initializers.get(node.inputs[2] ?? '');
+    const weight = node.inputs[1]!;
+    if (!scales || !isFloat(scales.dtype) || !model.graph.initializers.has(weight)) return null;
+    const [inFeatures, outFeatures] = [attribute(node, 'K', 0), attribute(node, 'N', 0)];
+    return { kind: 'linear', weight, dtype: scales.dtype, transposed: true, inFeatures, outFeatures, kernel: [] };
+  },
+  Conv: (model, node, producer) => {
+    const operand = frozenOperand(model, node, producer);
+    if (!operand || operand.flipped || operand.dims.length < 3 || attribute(node, 'group', 1) !== 1) return null;
+    const { name: weight, dtype } = operand;
+    const [outFeatures, inFeatures, ...kernel] = operand.dims as [number, number, ...number[]];
+    return { kind: 'conv', weight, dtype, transposed: true, inFeatures, outFeatures, kernel };
+  },
+};
+
+function linearLayer(model: Model, node: Node, producer: Producers, transB: boolean): Layer | null {
   const operand = frozenOperand(model, node, producer);
   if (operand?.dims.length !== 2) return null;
-  // Only a plain y = x·W + b is a linear layer.
-  if (node.opType === 'Gemm' && (number(node, 'transA', 0) !== 0 || number(node, 'alpha', 1) !== 1)) return null;
-  const transposed = operand.flipped !== (node.opType === 'Gemm' && number(node, 'transB', 0) !== 0);
+  const { name: weight, dtype } = operand;
+  const transposed = operand.flipped !== transB;
   const [rows, columns] = operand.dims as readonly [number, number];
-  return {
-    module: moduleName(node, operand.name),
-    kind: 'linear',
-    node: node.name || node.outputs[0]!,
-    weight: operand.name,
-    transposed,
-    inFeatures: transposed ? columns : rows,
-    outFeatures: transposed ? rows : columns,
-    kernel: [],
-  };
+  const [inFeatures, outFeatures] = transposed ? [columns, rows] : [rows, columns];
+  return { kind: 'linear', weight, dtype, transposed, inFeatures, outFeatures, kernel: [] };
 }
 
-function convTarget(model: Model, node: Node, producer: ReadonlyMap<string, Node>): LoraTarget | null {
-  const operand = frozenOperand(model, node, producer);
-  if (!operand || operand.flipped || operand.dims.length < 3 || number(node, 'group', 1) !== 1) return null;
-  const [outFeatures, inFeatures, ...kernel] = operand.dims as [number, number, ...number[]];
-  return {
-    module: moduleName(node, operand.name),
-    kind: 'conv',
-    node: node.name || node.outputs[0]!,
-    weight: operand.name,
-    transposed: true,
-    inFeatures,
-    outFeatures,
-    kernel,
-  };
-}
-
-/** The floating-point initialiser that a node's second operand is, possibly behind Identity and matrix Transpose. */
-function frozenOperand(model: Model, node: Node, producer: ReadonlyMap<string, Node>) {
+/**
+ * The initialiser that a node's second operand is, and the floating-point type it is multiplied in; possibly behind
+ * Identity, Cast, DequantizeLinear and matrix Transpose.
+ */
+function frozenOperand(model: Model, node: Node, producer: Producers) {
   let name = node.inputs[1] ?? '';
   let flipped = false;
+  let dtype: DType | undefined;
   for (;;) {
     const init = model.graph.initializers.get(name);
-    if (init) return isFloat(init.dtype) ? { name, dims: init.dims, flipped } : null;
+    if (init) {
+      dtype ??= init.dtype;
+      return isFloat(dtype) ? { name, dims: init.dims, dtype, flipped } : null;
+    }
     const via = producer.get(name);
     if (via?.opType === 'Transpose') {
       const perm = via.attributes.get('perm');
       if (perm && !(perm.kind === 'ints' && dimsEqual(perm.value, [1, 0]))) return null;
       flipped = !flipped;
+    } else if (via?.opType === 'Cast') {
+      dtype ??= dtypeOf(attribute(via, 'to', 0));
+    } else if (via?.opType === 'DequantizeLinear') {
+      dtype ??= model.graph.initializers.get(via.inputs[1] ?? '')?.dtype;
+      if (dtype === undefined) return null;
     } else if (via?.opType !== 'Identity') return null;
     name = via.inputs[0]!;
   }
 }
 
-function number(node: Node, name: string, otherwise: number): number {
+function attribute(node: Node, name: string, otherwise: number): number {
   const a = node.attributes.get(name);
   return a?.kind === 'int' || a?.kind === 'float' ? a.value : otherwise;
-}
-
-/** Exporters keep a module's path in the weight's name, or where they fold a transpose into it, in the node's name. */
-function moduleName(node: Node, weight: string): string {
-  if (weight.endsWith('.weight')) return weight.slice(0, -'.weight'.length);
-  const path = (node.name || node.outputs[0]!).replace(/^\//, '').replace(/\/(MatMul|Gemm|Conv)(_\d+)?$/, '');
-  return path.replaceAll('/', '.');
 }
 
 /** Two calls of one module have equal weights and share an adapter; other modules of one name are told apart by number. */
@@ -190,8 +207,7 @@ function sameWeight(model: Model, a: LoraTarget, b: LoraTarget): boolean {
   if (a.kind !== b.kind || a.inFeatures !== b.inFeatures || a.outFeatures !== b.outFeatures) return false;
   if (!dimsEqual(a.kernel, b.kernel)) return false;
   if (a.weight === b.weight) return true;
-  if (a.transposed !== b.transposed) return false;
-  return Buffer.compare(toBytes(loadInitializer(model, a.weight)), toBytes(loadInitializer(model, b.weight))) === 0;
+  return a.transposed === b.transposed && equalWeights(model, a.weight, b.weight);
 }
 
 /** Rank and alpha of one module. */
@@ -285,7 +301,7 @@ export function insertLora(
     }
     const { rank, alpha } = scaleOf(config, target.module);
     const wanted = loraParameters(target, config);
-    const dtype = graph.initializers.get(target.weight)!.dtype;
+    const { dtype } = target;
     const here = `${prefix}lora/${target.module}`;
     const output = node.outputs[0]!;
     const base = fresh.make(`${here}/base`);
@@ -327,61 +343,8 @@ export function insertLora(
   return { ...model, graph: { ...graph, nodes, inputs, initializers } };
 }
 
-/**
- * A new model whose weights have the adapter added to them: no extra nodes, no extra cost, not removable.
- * @throws {NorthlightError} `lora/merge-shared` when a weight also serves a node that is no target; as `insertLora`.
- */
-export function mergeLora(
-  model: Model,
-  targets: readonly LoraTarget[],
-  config: LoraScale,
-  parameters: ReadonlyMap<string, Tensor>,
-  weight = 1,
-): Model {
-  const initializers = new Map(model.graph.initializers);
-  const users = consumers(model.graph);
-  const chosen = new Set(targetsByNode(model, targets).keys());
-  const done = new Set<string>();
-  for (const target of targets) {
-    if (done.has(target.weight)) continue;
-    done.add(target.weight);
-    for (const user of finalUsers(target.weight, users)) {
-      if (chosen.has(user)) continue;
-      throw new NorthlightError(
-        'lora/merge-shared',
-        `The weight "${target.weight}" also serves the ${user.opType} node "${user.name || user.outputs[0]}", which the adapter does not change.`,
-        'Keep the adapter beside the model instead of merging it.',
-      );
-    }
-    const { rank, alpha } = scaleOf(config, target.module);
-    const wanted = loraParameters(target, config);
-    const down = toNumbers(parameterOf(parameters, wanted.down)); // [r, in · kernel]
-    const up = toNumbers(parameterOf(parameters, wanted.up)); // [out, r]
-    const old = loadInitializer(model, target.weight);
-    const values = toNumbers(old);
-    const columns = down.length / rank;
-    const scale = (alpha / rank) * weight;
-    for (let o = 0; o < target.outFeatures; o++) {
-      for (let c = 0; c < columns; c++) {
-        let sum = 0;
-        for (let r = 0; r < rank; r++) sum += up[o * rank + r]! * down[r * columns + c]!;
-        const at = target.transposed ? o * columns + c : c * target.outFeatures + o;
-        values[at] = values[at]! + scale * sum;
-      }
-    }
-    initializers.set(target.weight, fromNumbers(old.dtype, old.dims, values));
-  }
-  return { ...model, graph: { ...model.graph, initializers } };
-}
-
-/** The nodes that use a value, looking through Identity and Transpose. */
-function finalUsers(name: string, users: ReadonlyMap<string, readonly Node[]>): Node[] {
-  return (users.get(name) ?? []).flatMap((node) =>
-    node.opType === 'Identity' || node.opType === 'Transpose' ? finalUsers(node.outputs[0]!, users) : [node],
-  );
-}
-
-function parameterOf(parameters: ReadonlyMap<string, Tensor>, wanted: LoraParameter): Tensor {
+/** A parameter of the shape the target needs. @throws {NorthlightError} `lora/missing`, `lora/shape` */
+export function parameterOf(parameters: ReadonlyMap<string, Tensor>, wanted: LoraParameter): Tensor {
   const t = parameters.get(wanted.name);
   if (!t) {
     throw new NorthlightError(
@@ -400,7 +363,8 @@ function parameterOf(parameters: ReadonlyMap<string, Tensor>, wanted: LoraParame
   return t;
 }
 
-function targetsByNode(model: Model, targets: readonly LoraTarget[]): Map<Node, LoraTarget> {
+/** @throws {NorthlightError} `lora/no-node` for a target of another model. */
+export function targetsByNode(model: Model, targets: readonly LoraTarget[]): Map<Node, LoraTarget> {
   const byName = new Map<string, Node>();
   for (const node of model.graph.nodes) byName.set(node.name || (node.outputs[0] ?? ''), node);
   const result = new Map<Node, LoraTarget>();

@@ -467,7 +467,6 @@ async function finish(
     targets,
     config: { ...scale, targets: config.targets },
     parameters: state.parameters,
-    prefix: 'lora_unet_',
     metadata: new Map([
       ['method', 'd3po'],
       ['pairs', String(task.pairs.length)],
@@ -483,7 +482,6 @@ async function finish(
     live: state.parameters,
     liveScale: scale,
     feeds: probeFeeds(base.folder),
-    prefix: 'lora_unet_',
     ...(task.threads ? { threads: task.threads } : {}),
   });
   return {

@@ -88,7 +88,7 @@ export async function loadPipeline(directory: string, options: PipelineOptions =
 export function applyAdapters(unet: Model, adapters: readonly AdapterFile[]): Model {
   let model = unet;
   adapters.forEach(({ path, weight }, i) => {
-    const file = readLoraFile(path, unet, { prefix: 'lora_unet_' });
+    const file = readLoraFile(path, unet);
     model = insertLora(model, file.targets, file.config, file.parameters, { weight, prefix: `adapter${i}.` });
   });
   return model;
@@ -132,7 +132,7 @@ function createDenoiser(
   const timeTensor = (t: number): Tensor => {
     const shape = scalarTime.dims.length === 0 ? [] : [rows];
     const values = new Array<number>(shape.length === 0 ? 1 : rows).fill(t);
-    return scalarTime.dtype === 'float32' ? f32(shape, values) : i64(shape, values);
+    return scalarTime.dtype === 'float32' ? f32(shape, values) : i64(shape, values.map(Math.round));
   };
   return {
     dims,

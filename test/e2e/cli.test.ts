@@ -256,7 +256,6 @@ test('lora inspect tells naming, ranks and targets', () => {
     targets,
     config,
     parameters: randomLora(targets, config, 1),
-    prefix: 'lora_unet_',
     metadata: new Map([['method', 'd3po']]),
   });
   const run = northlight('lora', 'inspect', at('lora.safetensors'), '--json');

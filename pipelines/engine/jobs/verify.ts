@@ -15,7 +15,6 @@ export const verify: JobFunction = async (payload, context) => {
     file: p.adapterPath,
     live: null,
     feeds: probeFeeds(folder),
-    prefix: 'lora_unet_',
     ...(context.threads ? { threads: context.threads } : {}),
   });
   context.progress('applying the adapter', 1, 1);

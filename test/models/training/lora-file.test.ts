@@ -29,10 +29,9 @@ const model = smallNetwork();
 const config: LoraConfig = { rank: 2, alpha: 0.3, targets: 'all' };
 const targets = findLoraTargets(model, config.targets);
 const parameters = randomLora(targets, config, 3);
-const prefix = 'lora_unet_';
 
 function written(name: string, change: (tensors: Map<string, Tensor>) => void = () => {}): string {
-  writeLoraFile(file(name), { targets, config, parameters, prefix });
+  writeLoraFile(file(name), { targets, config, parameters });
   const { tensors, metadata } = readSafetensors(file(name));
   change(tensors);
   writeSafetensors(file(name), tensors, metadata);
@@ -57,7 +56,6 @@ describe('writing', () => {
       targets,
       config,
       parameters,
-      prefix,
       metadata: new Map([
         ['ss_base_model_version', 'sd_v1'],
         ['method', 'd3po'],
@@ -85,16 +83,14 @@ describe('writing', () => {
 
   test('an adapter that is not a number anywhere is not written', () => {
     const broken = new Map(parameters).set('head.lora_up.weight', f32([5, 2], new Float32Array(10).fill(Number.NaN)));
-    expect(() => writeLoraFile(file('nan'), { targets, config, parameters: broken, prefix })).toThrow(
-      code('lora/not-finite'),
-    );
+    expect(() => writeLoraFile(file('nan'), { targets, config, parameters: broken })).toThrow(code('lora/not-finite'));
     expect(existsSync(file('nan'))).toBe(false);
   });
 
   test('modules that would share a key are refused', () => {
     const twins = [targets[4]!, { ...targets[4]!, module: 'a.b' }, { ...targets[4]!, module: 'a_b' }];
     expect(() =>
-      writeLoraFile(file('twins'), { targets: twins, config, parameters: randomLora(twins, config, 1), prefix }),
+      writeLoraFile(file('twins'), { targets: twins, config, parameters: randomLora(twins, config, 1) }),
     ).toThrow(code('lora/key-collision'));
     expect(readdirSync(folder).filter((f) => f.startsWith('twins'))).toEqual([]);
   });
@@ -141,7 +137,7 @@ describe('reading', () => {
   test('a module with a rank of its own keeps it, and the effect is that of its own scale', async () => {
     const own = { ...config, modules: new Map([['down.0.conv', { rank: 3, alpha: 6 }]]) };
     const mixed = randomLora(targets, own, 8);
-    writeLoraFile(file('mixed'), { targets, config: own, parameters: mixed, prefix });
+    writeLoraFile(file('mixed'), { targets, config: own, parameters: mixed });
     const back = readLoraFile(file('mixed'), model);
     expect(back.config).toEqual(own);
     const feeds = { x: randomTensor(new Rng(2), [1, 3, 8, 8]) };
@@ -158,13 +154,15 @@ describe('reading', () => {
     ]);
   });
 
-  test('keys of other components are named, and the rest is read', () => {
-    const stray = ['lora_te_text_model_encoder_layers_0_self_attn_q_proj.lora_down.weight', 'note'];
+  test('names of another network and of no pair are listed, and the rest is read', () => {
+    const other = 'lora_te_text_model_encoder_layers_0_self_attn_q_proj';
     const path = written('stray', (tensors) => {
-      for (const key of stray) tensors.set(key, f32([1], [1]));
+      tensors.set(`${other}.lora_down.weight`, f32([1, 3], [1, 2, 3]));
+      tensors.set(`${other}.lora_up.weight`, f32([4, 1], [1, 2, 3, 4]));
+      tensors.set('note', f32([1], [1]));
     });
     const back = readLoraFile(path, model);
-    expect([...back.unmatched].sort()).toEqual(stray);
+    expect([...back.unmatched].sort()).toEqual([other, 'note']);
     expect(back.targets).toHaveLength(targets.length);
   });
 
@@ -201,7 +199,7 @@ describe('verification', () => {
     const attention: LoraConfig = { rank: 4, alpha: 4, targets: 'attention' };
     const chosen = findLoraTargets(unet, 'attention');
     const live = randomLora(chosen, attention, 6);
-    writeLoraFile(file('unet'), { targets: chosen, config: attention, parameters: live, prefix });
+    writeLoraFile(file('unet'), { targets: chosen, config: attention, parameters: live });
     const check = { modelPath: UNET, model: unet, file: file('unet'), feeds: unetFeeds(), threads: 1 };
 
     const good = await verifyLora({ ...check, live });

@@ -9,7 +9,8 @@ import { createBuilder } from '#models/ops/index.ts';
 import { createSession } from '#models/runtime/session.ts';
 import { Rng } from '#models/tensor/rng.ts';
 import { f32, fromNumbers, numel, type Tensor, toBytes, toNumbers } from '#models/tensor/tensor.ts';
-import { findLoraTargets, initLora, insertLora, mergeLora } from '#models/training/lora.ts';
+import { findLoraTargets, initLora, insertLora } from '#models/training/lora.ts';
+import { mergeLora } from '#models/training/lora-merge.ts';
 import {
   largestDifference,
   randomLora,
@@ -126,7 +127,7 @@ describe('insertion', () => {
     const before = Buffer.from(encodeModel(model));
     const targets = findLoraTargets(model, 'all');
     insertLora(model, targets, scale, randomLora(targets, scale, 1));
-    mergeLora(model, targets, scale, randomLora(targets, scale, 1), 1);
+    mergeLora(model, [{ targets, config: scale, parameters: randomLora(targets, scale, 1) }]);
     expect(Buffer.compare(encodeModel(model), before)).toBe(0);
   });
 
@@ -144,7 +145,11 @@ describe('insertion', () => {
         feeds,
         'disabled',
       );
-      const merged = await runModel(mergeLora(model, targets, scale, parameters, 0.5), feeds, 'disabled');
+      const merged = await runModel(
+        mergeLora(model, [{ targets, config: scale, parameters, weight: 0.5 }]),
+        feeds,
+        'disabled',
+      );
       const plain = await runModel(model, feeds, 'disabled');
       expect(largestDifference(inserted, plain)).toBeGreaterThan(0.01);
       expect(largestDifference(inserted, merged)).toBeLessThan(1e-5);
@@ -160,7 +165,10 @@ describe('insertion', () => {
     expect(findLoraTargets(first, 'all')).toEqual(targets);
     const both = insertLora(first, targets, { rank: 3, alpha: 1 }, b, { prefix: 'b/', weight: -0.5 });
     checkModel(both);
-    const merged = mergeLora(mergeLora(model, targets, scale, a, 1), targets, { rank: 3, alpha: 1 }, b, -0.5);
+    const merged = mergeLora(model, [
+      { targets, config: scale, parameters: a },
+      { targets, config: { rank: 3, alpha: 1 }, parameters: b, weight: -0.5 },
+    ]);
     expect(largestDifference(await runModel(both, feeds), await runModel(merged, feeds))).toBeLessThan(1e-5);
     expect(() => insertLora(first, targets, scale, a, { prefix: 'a/' })).toThrow(code('lora/duplicate'));
   });
@@ -187,7 +195,7 @@ describe('insertion', () => {
     const parameters = randomLora(targets, scale, 4);
     const x = fromNumbers('float16', [2, 3], [1, 2, -1, 0.5, 0, 1]);
     const inserted = await runModel(insertLora(model, targets, scale, parameters), { x });
-    const merged = await runModel(mergeLora(model, targets, scale, parameters, 1), { x });
+    const merged = await runModel(mergeLora(model, [{ targets, config: scale, parameters }]), { x });
     expect(inserted.dtype).toBe('float16');
     // Values are of the order of 4, where float16 steps by 2⁻⁸.
     expect(largestDifference(inserted, merged)).toBeLessThan(2 ** -6);
@@ -210,7 +218,9 @@ describe('insertion', () => {
     op.output(op.matmul(op.add2(op.input('x', 'float32', [2, 2]), w), w), 'y');
     const model = op.toModel('tied');
     const targets = findLoraTargets(model, 'all');
-    expect(() => mergeLora(model, targets, scale, randomLora(targets, scale, 1), 1)).toThrow(code('lora/merge-shared'));
+    expect(() => mergeLora(model, [{ targets, config: scale, parameters: randomLora(targets, scale, 1) }])).toThrow(
+      code('lora/merge-shared'),
+    );
   });
 });
 

@@ -24,7 +24,7 @@ beforeAll(() => {
   const { unet } = openModelFolder(model);
   const targets = findLoraTargets(unet, 'linear');
   const config = { rank: 2, alpha: 2, targets: 'linear' as const };
-  writeLoraFile(adapter, { targets, config, parameters: randomLora(targets, config, 3), prefix: 'lora_unet_' });
+  writeLoraFile(adapter, { targets, config, parameters: randomLora(targets, config, 3) });
 });
 
 const PAYLOAD: GeneratePayload = {
@@ -208,7 +208,7 @@ describe('a verify job', () => {
     const targets = findLoraTargets(unet, 'all');
     const fresh = join(folder, 'fresh.safetensors');
     const config = { rank: 2, alpha: 2, targets: 'all' as const };
-    writeLoraFile(fresh, { targets, config, parameters: initLora(targets, config, new Rng(0)), prefix: 'lora_unet_' });
+    writeLoraFile(fresh, { targets, config, parameters: initLora(targets, config, new Rng(0)) });
     const result = await jobs.verify(
       { modelPath: model, adapterPath: fresh },
       recordedContext(join(folder, 'fresh'), 'job'),

@@ -424,7 +424,7 @@ describe('a run', () => {
     const targets = findLoraTargets(base.folder.unet, 'all');
     const config = { rank: 2, alpha: 2, targets: 'all' as const };
     const adapterPath = join(folder, 'maker.safetensors');
-    writeLoraFile(adapterPath, { targets, config, parameters: randomLora(targets, config, 5), prefix: 'lora_unet_' });
+    writeLoraFile(adapterPath, { targets, config, parameters: randomLora(targets, config, 5) });
     const made = await brightestFirst(join(folder, 'project'), { adapterPath, seed: 2 });
     // The run starts at the base model, whatever made the pictures: no distance, and ln 2.
     const { metrics } = await tune('astray', { steps: 1, itemsPerUpdate: 4 }, made);

@@ -29,7 +29,7 @@ beforeAll(async () => {
   base = await loadPipeline(model, { threads: 1 });
   const targets = findLoraTargets(base.folder.unet, 'all');
   const parameters = randomLora(targets, scale, 4);
-  writeLoraFile(adapter, { targets, config: { ...scale, targets: 'all' }, parameters, prefix: 'lora_unet_' });
+  writeLoraFile(adapter, { targets, config: { ...scale, targets: 'all' }, parameters });
 });
 afterAll(async () => {
   await base?.close();

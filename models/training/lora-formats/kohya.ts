@@ -1,0 +1,86 @@
+import { NorthlightError } from '#models/errors.ts';
+import { f32, type Tensor } from '#models/tensor/tensor.ts';
+import { BASE_VERSION, type LoraBase, layoutOf } from '#models/training/lora-base.ts';
+import { dotted, type LoraComponent, underscored } from '#models/training/lora-names.ts';
+import { originalName } from '#models/training/lora-unet-blocks.ts';
+import { type LoraAdapter, type LoraModule, summarise } from './adapter.ts';
+import type { LoraOutput } from './write.ts';
+
+/** Header keys that other tools know; anything else of ours goes under an own prefix. */
+const KNOWN_METADATA = /^(ss_|sshs_|modelspec\.|northlight\.)/;
+const OWN = 'northlight.';
+
+/** The prefix of a network's keys. Only SD 1 and 2 have a text encoder without a number. */
+export function kohyaPrefix(component: LoraComponent, base: LoraBase): string {
+  const joint = base === 'sd3' || base === 'flux';
+  switch (component) {
+    case 'denoiser':
+      // `lora_unet_` would mean the original code's fused layers there.
+      return joint ? 'lora_transformer_' : 'lora_unet_';
+    case 'text_encoder':
+      return joint || base === 'sdxl' ? 'lora_te1_' : 'lora_te_';
+    case 'text_encoder_2':
+      return base === 'flux' ? 'lora_te3_' : 'lora_te2_';
+    case 'text_encoder_3':
+      return 'lora_te3_';
+  }
+}
+
+/**
+ * The naming of kohya's scripts: `<prefix><module with _ for .>` with `.lora_down.weight`, `.lora_up.weight` and a float
+ * `.alpha`, and the six header keys by which other tools tell what a file is.
+ * @throws {NorthlightError} `lora/key-collision`
+ */
+export function kohyaFiles(
+  path: string,
+  adapter: LoraAdapter,
+  base: LoraBase,
+  naming: 'original' | 'diffusers',
+): LoraOutput[] {
+  const layout = naming === 'original' ? layoutOf(base) : null;
+  const tensors = new Map<string, Tensor>();
+  const moduleOf = new Map<string, string>();
+  const unclear: string[] = [];
+  for (const { component, module, down, up, alpha } of adapter.modules) {
+    const name = (layout && (component ?? 'denoiser') === 'denoiser' && originalName(module, layout)) || module;
+    const key = kohyaPrefix(component ?? 'denoiser', base) + underscored(name);
+    const other = moduleOf.get(key);
+    if (other !== undefined) {
+      throw new NorthlightError(
+        'lora/key-collision',
+        `The modules "${other}" and "${module}" would both be called "${key}" in ${path}.`,
+        'Leave one of them out of the targets.',
+      );
+    }
+    moduleOf.set(key, module);
+    if (dotted(underscored(name)) !== name) unclear.push(name);
+    tensors.set(`${key}.lora_down.weight`, down);
+    tensors.set(`${key}.lora_up.weight`, up);
+    tensors.set(`${key}.alpha`, f32([], [alpha]));
+  }
+  return [{ name: '', content: { tensors, metadata: header(adapter, base, unclear) } }];
+}
+
+function header(adapter: LoraAdapter, base: LoraBase, unclear: readonly string[]): Map<string, string> {
+  const { rank, alpha } = summarise(adapter.modules);
+  const conv = adapter.modules.find((m: LoraModule) => m.down.dims.slice(2).some((k) => k > 1));
+  const args = conv ? { conv_dim: String(conv.down.dims[0]), conv_alpha: String(conv.alpha) } : {};
+  const metadata = new Map<string, string>();
+  for (const [key, value] of adapter.metadata) metadata.set(KNOWN_METADATA.test(key) ? key : OWN + key, value);
+  const version = metadata.get('ss_base_model_version');
+  // Booleans in Python's spelling.
+  const six: readonly (readonly [string, string])[] = [
+    ['ss_base_model_version', version ?? BASE_VERSION[base]],
+    ['ss_v2', base === 'sd2' ? 'True' : 'False'],
+    ['ss_network_module', 'networks.lora'],
+    ['ss_network_dim', String(rank)],
+    ['ss_network_alpha', String(alpha)],
+    ['ss_network_args', JSON.stringify(args)],
+  ];
+  for (const [key, value] of six) metadata.set(key, value);
+  if (unclear.length > 0) metadata.set(`${OWN}modules`, JSON.stringify([...unclear].sort()));
+  // The tensors keep alpha as float32.
+  const rounded = new Set(adapter.modules.map((m) => m.alpha).filter((a) => a !== alpha && Math.fround(a) !== a));
+  if (rounded.size > 0) metadata.set(`${OWN}alphas`, JSON.stringify([...rounded].sort((a, b) => a - b)));
+  return metadata;
+}
