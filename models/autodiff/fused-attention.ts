@@ -1,6 +1,6 @@
 import type { GraphBuilder } from '#models/onnx/builder.ts';
 import type { Node } from '#models/onnx/ir.ts';
-import { dimsEqual, fromNumbers, numel } from '#models/tensor/tensor.ts';
+import { dimsEqual } from '#models/tensor/tensor.ts';
 import type { FusedGroups } from './fused-group.ts';
 
 /**
@@ -29,8 +29,7 @@ export function attentionGroups(op: GraphBuilder, nodes: readonly Node[], active
     const last = p.dims.length - 1;
     groups.set(node, (g, dy) => {
       const rows = g.reduceSum(g.mul(dy, o), [last]); // [..., L, 1]
-      const minusOne = [...v.dims.slice(0, -1), 1];
-      const column = g.constant(fromNumbers(v.dtype, minusOne, new Array<number>(numel(minusOne)).fill(-1)));
+      const column = g.expand(g.scalar(-1, v.dtype), [...v.dims.slice(0, -1), 1]);
       const shifted = g.matmul(g.concat([dy, rows], last), g.transposeLast(g.concat([v, column], last)));
       const ds = g.mul(p, shifted);
       return active.has(v.name)

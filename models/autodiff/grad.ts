@@ -4,9 +4,11 @@ import type { Node } from '#models/onnx/ir.ts';
 import { type GradContext, NodeAttributes } from '#models/ops/define.ts';
 import { operatorKey, operatorOf } from '#models/ops/index.ts';
 import { dimsEqual, isFloat } from '#models/tensor/tensor.ts';
+import { blockAttention, blockedAttentionGroups } from './blocked-attention.ts';
 import { attentionGroups } from './fused-attention.ts';
 import type { FusedGroups } from './fused-group.ts';
 import { siluGroups } from './fused-silu.ts';
+import type { KernelSet } from './kernels.ts';
 
 /** A value whose cotangent (gradient of the loss with respect to it) is given. */
 export interface Seed {
@@ -14,10 +16,24 @@ export interface Seed {
   readonly cotangent: Value;
 }
 
+export interface GradientOptions {
+  /** Groups of nodes with a cheaper gradient than their parts (`fused-*.ts`) are differentiated as one. Default: true. */
+  readonly fuse?: boolean;
+  /** `ort` graphs are faster and smaller and run on the CPU and CUDA providers only. Default: `standard`. */
+  readonly kernels?: KernelSet;
+}
+
+/**
+ * Writes parts of the forward pass in a form that costs less to train, with the same values. {@link addGradients} does so
+ * itself; whoever must know the nodes of the forward pass from those of the backward pass does it before.
+ */
+export function fuseForward(op: GraphBuilder, kernels: KernelSet): void {
+  if (kernels === 'ort') blockAttention(op);
+}
+
 /**
  * Reverse-mode differentiation: appends the vector–Jacobian product of the graph to the graph itself, in standard ONNX
- * operators. Only nodes on a path between `wrt` and the seeds are visited.
- * Groups of nodes with a cheaper gradient than their parts (`fused-*.ts`) are differentiated as one, unless `fuse` is false.
+ * operators unless `kernels` says otherwise. Only nodes on a path between `wrt` and the seeds are visited.
  * @returns for each value of `wrt`, by name, its gradient (same shape and dtype), or null when no path leads to a seed.
  * @throws {NorthlightError} `grad/no-rule` when a node on the path has no gradient rule.
  */
@@ -25,12 +41,16 @@ export function addGradients(
   op: GraphBuilder,
   seeds: readonly Seed[],
   wrt: readonly Value[],
-  options: { readonly fuse?: boolean } = {},
+  options: GradientOptions = {},
 ): Map<string, Value | null> {
+  const fuse = options.fuse !== false;
+  const kernels = options.kernels ?? 'standard';
+  if (fuse) fuseForward(op, kernels);
   const nodes = op.nodes.slice();
   const active = reachable(op, nodes, wrt);
-  const fused: FusedGroups =
-    options.fuse === false ? new Map() : new Map([...siluGroups(op, nodes), ...attentionGroups(op, nodes, active)]);
+  const fused: FusedGroups = fuse
+    ? new Map([...siluGroups(op, nodes), ...attentionGroups(op, nodes, active), ...blockedAttentionGroups(op, nodes)])
+    : new Map();
   const pending = new Map<string, Value[]>();
   const push = (name: string, g: Value) => {
     const list = pending.get(name);

@@ -3,6 +3,7 @@ import type { Model } from '#models/onnx/ir.ts';
 import { createBuilder } from '#models/ops/index.ts';
 import { isFloat } from '#models/tensor/tensor.ts';
 import { addGradients } from './grad.ts';
+import type { KernelSet } from './kernels.ts';
 import { importGraph, trainableInitializers } from './import-graph.ts';
 import type { Compute } from './precision.ts';
 
@@ -28,6 +29,8 @@ export function gradientModel(
     inputDims: Readonly<Record<string, readonly number[]>>;
     wrt: readonly string[] | 'all';
     outputs?: readonly string[];
+    /** Operators the result may be made of. */
+    kernels?: KernelSet;
     compute?: Compute;
   },
 ): GradientModel {
@@ -69,7 +72,7 @@ export function gradientModel(
     value,
     cotangent: op.input(`cotangent/${name}`, value.dtype, value.dims),
   }));
-  const grads = addGradients(op, seeds, values);
+  const grads = addGradients(op, seeds, values, { kernels: options.kernels ?? 'standard' });
   const noPath: string[] = [];
   for (const [name, v] of imported.outputs) op.output(v, name);
   values.forEach((v, i) => {

@@ -10,6 +10,7 @@ import { batchNormalization, groupNormalization, instanceNormalization, layerNor
 import { averagePool, globalAveragePool, globalMaxPool, maxPool, scatterElements } from './pool.ts';
 import { reductions } from './reduce.ts';
 import { resize } from './resize.ts';
+import { scan } from './scan.ts';
 import { shapeOps } from './shape.ts';
 import { logSoftmax, softmax } from './softmax.ts';
 
@@ -18,6 +19,7 @@ export const operators: ReadonlyMap<string, OpDefinition> = new Map(
   [
     ...elementwise,
     ...shapeOps,
+    scan,
     ...reductions,
     matmul,
     gemm,
