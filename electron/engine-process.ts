@@ -30,7 +30,7 @@ try {
   const { openProject } = await import('#pipelines/store/project.ts');
   const { bundledModelsFolder } = await import('#pipelines/cli/bundled.ts');
   const project = openProject(folder);
-  const engine = createEngine({ project, host, kind: 'desktop', bundledModels: bundledModelsFolder });
+  const engine = createEngine({ project, host, kind: 'desktop', bundledModels: bundledModelsFolder, provider: 'auto' });
   const report = watchJobs((status) => toMain({ t: 'status', ...status }));
   engine.subscribe((name, payload) => {
     if (name === 'job') report(payload as Job);

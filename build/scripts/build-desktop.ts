@@ -23,14 +23,27 @@ const keepFolders: Plugin = {
   transform(code, id) {
     if (!id.startsWith(root + sep) || id.includes('node_modules') || !code.includes('import.meta')) return null;
     const path = relative(root, id).split(sep).join('/');
-    return code
-      .replaceAll('import.meta.main', 'false')
-      .replaceAll('import.meta.dirname', `(import.meta.dirname + "/../../${dirname(path)}")`)
-      .replaceAll('import.meta.url', `new URL("../../${path}", import.meta.url).href`);
+    const here = `new URL("../../${path}", import.meta.url).href`;
+    return (
+      code
+        .replaceAll('import.meta.main', 'false')
+        .replaceAll('import.meta.dirname', `(import.meta.dirname + "/../../${dirname(path)}")`)
+        .replaceAll('import.meta.url', here)
+        // The script of a child process is a bundle of its own, beside this one.
+        .replaceAll(
+          /new URL\(['"]\.\/(probe-[\w-]+)\.ts['"], new URL\([^)]*\)\.href\)/g,
+          "new URL('./$1.mjs', import.meta.url)",
+        )
+    );
   },
 };
 
-const ENTRIES = { main: 'main.ts', engine: 'engine-process.ts', compute: 'compute-process.ts' } as const;
+const ENTRIES = {
+  main: 'electron/main.ts',
+  engine: 'electron/engine-process.ts',
+  compute: 'electron/compute-process.ts',
+  'probe-graph': 'models/runtime/probe-graph.ts',
+} as const;
 
 const common = (folder: string) =>
   ({
@@ -42,10 +55,10 @@ const common = (folder: string) =>
     reportCompressedSize: false,
   }) as const;
 
-/** Bundles main, engine and compute as ES modules. */
+/** Bundles main, engine, compute and the provider probe as ES modules. */
 export async function buildProcesses(
   folder: string = out,
-  names: readonly (keyof typeof ENTRIES)[] = ['main', 'engine', 'compute'],
+  names: readonly (keyof typeof ENTRIES)[] = ['main', 'engine', 'compute', 'probe-graph'],
 ): Promise<void> {
   await build({
     configFile: false,
@@ -56,7 +69,7 @@ export async function buildProcesses(
     build: {
       ...common(folder),
       rolldownOptions: {
-        input: Object.fromEntries(names.map((name) => [name, resolve(root, 'electron', ENTRIES[name])])),
+        input: Object.fromEntries(names.map((name) => [name, resolve(root, ENTRIES[name])])),
         external: EXTERNAL,
         // No sub-folder for shared pieces: every bundle lies two levels below the root.
         output: { format: 'es', entryFileNames: '[name].mjs', chunkFileNames: 'shared-[name]-[hash].mjs' },

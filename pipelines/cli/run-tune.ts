@@ -6,6 +6,7 @@ import { NorthlightError } from '#models/errors.ts';
 import { sha256File } from '#models/files.ts';
 import { jobs } from '#pipelines/engine/jobs/index.ts';
 import { type TunePayload, tuneResult } from '#pipelines/engine/jobs/payloads.ts';
+import { readRunProvider } from '#pipelines/finetune/training-provider.ts';
 import { decidedPairs, parseComparisonLog, standingComparisons } from '#pipelines/preferences/index.ts';
 import { readMetrics } from '#pipelines/runs/metrics-log.ts';
 import { readTrajectory } from '#pipelines/sampling/trajectory.ts';
@@ -58,6 +59,7 @@ export async function runTune(options: Options, io: Io): Promise<TuneResult> {
     config,
     pairs,
     stripPrompts: [...new Set(pairs.map((p) => p.winner.prompt))].slice(0, STRIP_PROMPTS),
+    provider: options.provider,
   };
   io.whenStopped(`The run is kept in ${directory}. The same command goes on from its last checkpoint.`);
   const result = await jobs.tune(payload, {
@@ -74,7 +76,8 @@ export async function runTune(options: Options, io: Io): Promise<TuneResult> {
   });
   io.signal.throwIfAborted();
   const { adapterPath, steps } = tuneResult.parse(result);
-  return { runId, directory, steps, adapter: adapterPath, metrics: firstAndLast(directory) };
+  const provider = readRunProvider(directory) ?? { provider: 'cpu', because: '' };
+  return { runId, directory, steps, adapter: adapterPath, provider, metrics: firstAndLast(directory) };
 }
 
 function firstAndLast(directory: string): Record<string, { first: number; last: number }> {

@@ -1,4 +1,5 @@
 import type { z } from 'zod';
+import type { Provider } from '#models/runtime/session.ts';
 import type { Project } from '#pipelines/store/project.ts';
 import type { EventName, EventPayload, Output, ParsedInput, ProcedureName } from './contract.ts';
 import type { JobQueue } from './job-queue.ts';
@@ -20,7 +21,9 @@ export interface EngineContext {
   readonly queue: JobQueue;
   readonly catalog: ModelCatalog;
   readonly ranking: Ranking;
-  readonly info: Output<'app.info'>;
+  readonly info: Omit<Output<'app.info'>, 'provider'>;
+  /** What training graphs run on; `auto` chooses by measurement. */
+  readonly provider: Provider | 'auto';
   algorithms(): Promise<Readonly<Record<string, AlgorithmInfo>>>;
   emit<N extends EventName>(name: N, payload: EventPayload<N>): void;
 }

@@ -1,4 +1,7 @@
 import { z } from 'zod';
+import { LEARNABLE_SAMPLERS, SAMPLERS, type SamplerName } from '#pipelines/schedulers/names.ts';
+
+export { LEARNABLE_SAMPLERS, SAMPLERS, type SamplerName };
 
 /**
  * Everything a window can ask of the engine, and everything the engine tells a window. One file, imported by both sides:
@@ -195,7 +198,7 @@ export const generateInput = z.object({
   negativePrompt: z.string().default(''),
   count: z.number().int().min(1).max(512).default(4),
   steps: z.number().int().min(1).max(1000).default(30),
-  scheduler: z.enum(['ddim', 'ddpm']).default('ddim'),
+  scheduler: z.enum(SAMPLERS).default('ddim'),
   eta: z.number().min(0).max(1).default(1),
   guidanceScale: z.number().min(0).max(30).default(3),
   seed: z
@@ -212,6 +215,17 @@ export const generateInput = z.object({
 const id = z.object({ id: z.string() });
 const empty = z.object({});
 
+const providerReport = z.object({
+  provider: z.string(),
+  usable: z.boolean(),
+  /** Why it is not usable; empty when it is. */
+  reason: z.string(),
+  /** One run of the small graph; null when it did not run. */
+  seconds: z.number().nullable(),
+  /** Relative difference from the CPU; null when it did not run. */
+  agreement: z.number().nullable(),
+});
+
 /** name → input and output. The handler of `x.y` lives in `handlers/x.ts`. */
 export const procedures = {
   'app.info': {
@@ -220,10 +234,13 @@ export const procedures = {
       version: z.string(),
       host: z.enum(['desktop', 'browser']),
       project: z.string(),
+      /** What tuning runs on here, by measurement; 'cpu' until it is known. Pictures are made on the CPU. */
       provider: z.string(),
       threads: z.number().int(),
     }),
   },
+  /** What each provider of this machine does with a small graph, against the CPU; measured when it is not known yet. */
+  'app.providers': { input: empty, output: z.array(providerReport) },
   'models.list': { input: empty, output: z.array(model) },
   'models.add': { input: z.object({ path: z.string() }), output: model },
   'models.remove': { input: id, output: empty },

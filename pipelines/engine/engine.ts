@@ -3,6 +3,7 @@ import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { z } from 'zod';
 import { NorthlightError } from '#models/errors.ts';
+import type { Provider } from '#models/runtime/session.ts';
 import type { Project } from '#pipelines/store/project.ts';
 import type { AlgorithmInfo, EngineContext } from './context.ts';
 import {
@@ -41,6 +42,8 @@ export interface EngineOptions {
   readonly bundledModels: string;
   /** Threads of a compute process; absent: chosen for this machine. */
   readonly threads?: number;
+  /** What training graphs run on; `auto` chooses by measurement. Default: the CPU. */
+  readonly provider?: Provider | 'auto';
   readonly times?: Partial<QueueTimes>;
   /** Replaces `models/families` and `pipelines/finetune` in tests of the engine alone. */
   readonly inspectModel?: InspectModel;
@@ -89,9 +92,9 @@ export function createEngine(options: EngineOptions): Engine {
       version: packageVersion(),
       host: options.kind,
       project: project.directory,
-      provider: 'cpu',
       threads: options.threads ?? availableParallelism(),
     },
+    provider: options.provider ?? 'cpu',
   };
 
   return {

@@ -1,4 +1,5 @@
 import type { z } from 'zod';
+import type { Provider } from '#models/runtime/session.ts';
 
 /** A finished sample that a comparison was about. */
 export interface ComparedSample {
@@ -21,6 +22,8 @@ export interface FinetuneTask<C> {
   /** Prompts of the fixed-seed sample strip. */
   readonly stripPrompts: readonly string[];
   readonly threads?: number | undefined;
+  /** What the training graph shall run on; `auto`: what measures fastest here and agrees with the CPU. Default: the CPU. */
+  readonly provider?: Provider | 'auto' | undefined;
   progress(stage: string, done: number, total: number): void;
   metrics(step: number, values: Record<string, number>): void;
   strip(step: number, pictures: readonly { prompt: string; png: Buffer }[]): void;

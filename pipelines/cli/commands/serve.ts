@@ -10,7 +10,7 @@ export const serve = defineCommand({
   options: z.object({
     port: z.int().min(0).max(65535).default(0).describe('port on 127.0.0.1; 0 chooses a free one'),
   }),
-  async run({ port, project: folder, threads }, io) {
+  async run({ port, project: folder, threads, provider }, io) {
     const { existsSync } = await import('node:fs');
     const { homedir } = await import('node:os');
     const { join } = await import('node:path');
@@ -33,6 +33,7 @@ export const serve = defineCommand({
         host: createNodeHost(),
         kind: 'browser',
         bundledModels: bundledModelsFolder,
+        provider,
         ...(threads !== undefined && { threads }),
       });
       try {

@@ -19,6 +19,8 @@ export interface TuneResult {
   readonly directory: string;
   readonly steps: number;
   readonly adapter: string;
+  /** What ran the training graph, and why. */
+  readonly provider: { readonly provider: string; readonly because: string };
   readonly metrics: Readonly<Record<string, { first: number; last: number }>>;
 }
 
@@ -52,6 +54,10 @@ export const tune = defineCommand({
     const metrics = Object.entries(result.metrics).map(
       ([name, { first, last }]) => `  ${name}: ${first.toPrecision(4)} → ${last.toPrecision(4)}`,
     );
-    return [`Run ${result.runId}: ${result.steps} updates`, ...metrics, `Adapter: ${result.adapter}`].join('\n');
+    const { provider, because } = result.provider;
+    const ran = because === '' ? provider : `${provider}: ${because}`;
+    return [`Run ${result.runId}: ${result.steps} updates on ${ran}`, ...metrics, `Adapter: ${result.adapter}`].join(
+      '\n',
+    );
   },
 });

@@ -57,6 +57,7 @@ export const tune: Handlers<'tune'> = {
       config: settings,
       pairs,
       stripPrompts: [...new Set(pairs.map((pair) => pair.winner.prompt))].slice(0, STRIP_PROMPTS),
+      provider: context.provider,
     };
     const title = name || `${found.title} on ${pairs.length} pairs`;
     mkdirSync(join(payload.runDirectory, 'checkpoints'), { recursive: true });

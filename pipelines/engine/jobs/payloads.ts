@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { SAMPLERS } from '#pipelines/schedulers/names.ts';
 
 /** What each kind of job is told. Paths are absolute. Everything here is enough to run the job again byte for byte. */
 
@@ -6,7 +7,7 @@ const sampling = {
   modelPath: z.string(),
   negativePrompt: z.string(),
   steps: z.number().int().min(1),
-  scheduler: z.enum(['ddim', 'ddpm']),
+  scheduler: z.enum(SAMPLERS),
   eta: z.number().min(0).max(1),
   guidanceScale: z.number().min(0),
   seed: z.number().int(),
@@ -44,6 +45,8 @@ export const tunePayload = z.object({
   /** Winner and loser of each decided vote, same prompt. */
   pairs: z.array(z.object({ winner: trajectorySample, loser: trajectorySample })),
   stripPrompts: z.array(z.string()),
+  /** What the training graph runs on; `auto` chooses by measurement when the run starts. Absent: the CPU. */
+  provider: z.enum(['auto', 'cpu', 'webgpu', 'cuda', 'dml', 'coreml']).optional(),
 });
 export type TunePayload = z.infer<typeof tunePayload>;
 

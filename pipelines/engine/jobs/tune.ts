@@ -21,6 +21,7 @@ export const tune: JobFunction = async (payload, context) => {
     pairs: p.pairs,
     stripPrompts: p.stripPrompts,
     threads: context.threads,
+    provider: p.provider,
     progress: (stage, done, total) => context.progress(stage, done, total),
     metrics: (step, values) => context.event('metrics', { step, values }),
     strip: (step, pictures) =>
