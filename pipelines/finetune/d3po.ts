@@ -21,6 +21,7 @@ import { readTrajectory, type Trajectory, type TrajectoryMetadata } from '#pipel
 import type { GaussianStep } from '#pipelines/schedulers/types.ts';
 import { buildD3poGraph } from './d3po-graph.ts';
 import { probeFeeds } from './probe.ts';
+import { trainingProvider } from './training-provider.ts';
 import { defineAlgorithm, type FinetuneResult, type FinetuneTask } from './types.ts';
 
 const schema = z.object({
@@ -159,12 +160,6 @@ async function run(task: FinetuneTask<D3poConfig>): Promise<FinetuneResult | nul
     beta: config.beta,
     ratioClip: config.ratioClip,
   });
-  const session = await createSession(encodeModel(graph), {
-    training: true,
-    arena: true,
-    ...(task.threads ? { threads: task.threads } : {}),
-  });
-
   const total = chains[0]!.winner.data.steps.length;
   const items: Item[] = chains.flatMap((_, pair) => Array.from({ length: total }, (_, step) => ({ pair, step })));
   /** Last seen margin of each item, NaN before it was seen: whether a pair is ordered is told by the sum over its steps. */
@@ -183,6 +178,24 @@ async function run(task: FinetuneTask<D3poConfig>): Promise<FinetuneResult | nul
       writeSafetensors(join(f, 'state.safetensors'), snapshot(state, margins)),
     );
   const feed = createFeeder(base, chains, modelHash, stepWeights(chains[0]!.winner.data.steps, config.stepWeights));
+  const feedsOf = async (chosen: readonly number[]) => ({
+    ...(await feed(chosen.map((i) => items[i]!))),
+    ...Object.fromEntries(state.parameters),
+  });
+  const bytes = encodeModel(graph);
+  const { threads } = task;
+  const provider = await trainingProvider(task, async () => ({
+    bytes,
+    feeds: await feedsOf(pick(items, state.step, config)),
+    training: true,
+    threads,
+  }));
+  const session = await createSession(bytes, {
+    training: true,
+    arena: true,
+    provider,
+    ...(threads ? { threads } : {}),
+  });
 
   try {
     if (state.step === 0) await drawStrip(task, live, guidanceScale, 0);
@@ -194,8 +207,7 @@ async function run(task: FinetuneTask<D3poConfig>): Promise<FinetuneResult | nul
       }
       if (request === 'keep') break;
       const chosen = pick(items, state.step, config);
-      const feeds = await feed(chosen.map((i) => items[i]!));
-      const out = await session.run({ ...feeds, ...Object.fromEntries(state.parameters) });
+      const out = await session.run(await feedsOf(chosen));
       const gradients = Object.fromEntries(names.map((n) => [n, out[`grad/${n}`]!]));
       const gradientNorm = globalNorm(Object.values(gradients));
       const rate = config.learningRate * Math.min(1, (state.step + 1) / WARMUP);
