@@ -40,6 +40,12 @@ export interface SessionOptions {
   readonly optimization?: 'disabled' | 'basic' | 'extended' | 'all';
   /** Keep freed memory for the next run: faster, but the peak stays for the life of the session. Default: false. */
   readonly arena?: boolean;
+  /** Idle threads wait for the next operator by turning in place: quicker, but they take a core. Default: false. */
+  readonly spinning?: boolean;
+  /** Keep a copy of constant weights in the order that products read fastest. Default: true. */
+  readonly prepack?: boolean;
+  /** Compute nodes of constants once and keep the result. Default: true; false keeps 16-bit weights at their width. */
+  readonly foldConstants?: boolean;
   /** Folder that external data of a model given as bytes is relative to. */
   readonly folder?: string;
   /** File to write the graph to as the runtime has rewritten it; at level `all` it holds this processor's layouts. */
@@ -84,6 +90,10 @@ const TO_ORT: Partial<Record<DType, ort.Tensor.Type>> = {
  * @throws {NorthlightError} `session/…` naming what the runtime could not do.
  */
 export async function createSession(model: string | Uint8Array, options: SessionOptions = {}): Promise<Session> {
+  const switchedOff = [
+    ...(options.training ? ['CommonSubexpressionElimination'] : []),
+    ...(options.foldConstants === false ? ['ConstantFolding'] : []),
+  ];
   const config: ort.InferenceSession.SessionOptions = {
     executionProviders: [options.provider ?? 'cpu'],
     graphOptimizationLevel: options.optimization ?? 'all',
@@ -95,10 +105,11 @@ export async function createSession(model: string | Uint8Array, options: Session
       session: {
         // Vanishing gradients would otherwise run in denormal arithmetic, many times slower. The first session decides.
         set_denormal_as_zero: '1',
-        intra_op: { allow_spinning: options.training ? '1' : '0' },
+        intra_op: { allow_spinning: (options.spinning ?? options.training) ? '1' : '0' },
+        ...(options.prepack === false ? { disable_prepacking: '1' } : {}),
         ...(options.folder !== undefined ? { model_external_initializers_file_folder_path: options.folder } : {}),
       },
-      ...(options.training ? { optimization: { disable_specified_optimizers: 'CommonSubexpressionElimination' } } : {}),
+      ...(switchedOff.length > 0 ? { optimization: { disable_specified_optimizers: switchedOff.join(';') } } : {}),
     },
     ...(options.threads ? { intraOpNumThreads: options.threads } : {}),
     ...(options.optimizedPath !== undefined ? { optimizedModelFilePath: options.optimizedPath } : {}),
