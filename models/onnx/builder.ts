@@ -2,6 +2,7 @@ import { NorthlightError } from '#models/errors.ts';
 import { DATA_TYPE } from '#models/onnx/data-types.ts';
 import type { Attribute, Initializer, Model, Node, ValueInfo } from '#models/onnx/ir.ts';
 import { int, ints, isExternal, str } from '#models/onnx/ir.ts';
+import { isHalf } from '#models/tensor/half.ts';
 import { type DType, f32, fromNumbers, i64, type Tensor } from '#models/tensor/tensor.ts';
 
 /** A typed edge of a graph under construction; every size is known. */
@@ -34,6 +35,16 @@ const attribute = (value: number | boolean | string | readonly number[] | Attrib
   if (typeof value === 'string') return str(value);
   return Array.isArray(value) ? ints(value) : (value as Attribute);
 };
+
+/**
+ * Operators that add up many numbers: in 16 bits small addends are lost and 65504 is soon passed, so the sums we make
+ * ourselves are taken in float32 and rounded once.
+ */
+const SUMS = new Set(
+  'ReduceSum ReduceMean ReduceSumSquare ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp CumSum ScatterND ScatterElements'.split(
+    ' ',
+  ),
+);
 
 type Attributes = Record<string, number | boolean | string | readonly number[] | Attribute | undefined>;
 
@@ -168,6 +179,11 @@ export class GraphBuilder {
     outputs: number,
     options: { domain?: string; name?: string } = {},
   ): Value[] {
+    const dtype = inputs[0]?.dtype;
+    if (dtype && isHalf(dtype) && SUMS.has(opType)) {
+      const wide = inputs.map((v) => (v?.dtype === dtype ? this.cast(v, 'float32') : v));
+      return this.applyMany(opType, wide, attributes, outputs, options).map((v) => this.cast(v, dtype));
+    }
     const name = this.fresh(options.name ?? opType);
     const map = new Map<string, Attribute>();
     for (const [k, v] of Object.entries(attributes)) if (v !== undefined) map.set(k, attribute(v));

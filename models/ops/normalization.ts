@@ -1,8 +1,12 @@
 import type { GraphBuilder, Value } from '#models/onnx/builder.ts';
+import { isHalf } from '#models/tensor/half.ts';
 import { f32, fromNumbers, numel, toNumbers } from '#models/tensor/tensor.ts';
 import { defineOp, type InferContext, normalizeAxis } from './define.ts';
 
 const axisOf = (c: InferContext) => normalizeAxis(c.attrs.int('axis', -1), c.x(0).dims.length);
+
+/** Sums over rows and batches, and products with 1/σ, pass the range of float16: gradients of norms are made in float32. */
+const widened = (op: GraphBuilder, v: Value) => (isHalf(v.dtype) ? op.cast(v, 'float32') : v);
 
 function isConstant(c: InferContext, i: number, value: number): boolean {
   const t = c.constant(i);
@@ -24,7 +28,8 @@ export const layerNormalization = defineOp({
     return [{ dtype: x.dtype, dims: x.dims }, stats, stats];
   },
   grad: (c) => {
-    const { op, x, y, dy, inputs, outputs, needs } = c;
+    const { op, x, inputs, outputs, needs } = c;
+    const dy = widened(op, c.dy);
     const axis = axisOf(c);
     const rank = x(0).dims.length;
     const axes = Array.from({ length: rank - axis }, (_, i) => axis + i);
@@ -33,10 +38,10 @@ export const layerNormalization = defineOp({
     const invStd = op.cast(outputs[2]!, dy.dtype);
     const unitScale = isConstant(c, 1, 1);
     const plain = unitScale && (!inputs[2] || isConstant(c, 2, 0));
-    const xHat = plain ? y : op.mul(op.sub(x(0), mean), invStd);
+    const xHat = plain ? widened(op, c.y) : op.mul(op.sub(widened(op, x(0)), mean), invStd);
     const sum = (v: Value, like: Value) => op.reshape(leading.length ? op.reduceSum(v, leading, false) : v, like.dims);
     const dx = () => {
-      const g = unitScale ? dy : op.mul(dy, x(1));
+      const g = unitScale ? dy : op.mul(dy, widened(op, x(1)));
       const centred = op.sub(g, op.reduceMean(g, axes));
       return op.mul(op.sub(centred, op.mul(xHat, rowMean(op, g, xHat, axis))), invStd);
     };
@@ -125,7 +130,9 @@ export const batchNormalization = defineOp({
   sinceVersion: 15,
   infer: ({ x }) => [x(0)],
   grad: (c) => {
-    const { op, x, dy, needs } = c;
+    const { op, x, needs } = c;
+    const dy = widened(op, c.dy);
+    const [scale, mean, variance] = [1, 3, 4].map((i) => widened(op, x(i))) as [Value, Value, Value];
     const wide = (v: Value) =>
       op.reshape(v, [
         1,
@@ -145,10 +152,10 @@ export const batchNormalization = defineOp({
         ],
         false,
       );
-    const invStd = op.div(op.scalar(1, dy.dtype), op.sqrt(op.addScalar(x(4), c.attrs.float('epsilon', 1e-5))));
-    const slope = op.mul(x(1), invStd);
+    const invStd = op.div(op.scalar(1, dy.dtype), op.sqrt(op.addScalar(variance, c.attrs.float('epsilon', 1e-5))));
+    const slope = op.mul(scale, invStd);
     const statistics = needs(1) || needs(3) || needs(4);
-    const centred = statistics ? op.sub(x(0), wide(x(3))) : null;
+    const centred = statistics ? op.sub(widened(op, x(0)), wide(mean)) : null;
     const dyCentred = centred && (needs(1) || needs(4)) ? sum(op.mul(dy, centred)) : null;
     const dySum = needs(2) || needs(3) ? sum(dy) : null;
     return [
