@@ -11,6 +11,7 @@ import type { ImageItem } from '#pipelines/rewards/types.ts';
 import { generatePictures } from '#pipelines/sampling/generate.ts';
 import { type AdapterFile, type ImagePipeline, loadPipeline } from '#pipelines/sampling/pipeline.ts';
 import { writeTrajectory } from '#pipelines/sampling/trajectory.ts';
+import type { SamplerName } from '#pipelines/schedulers/names.ts';
 import { bundledModelsFolder } from './bundled.ts';
 import type { CommonOptions, Io } from './command.ts';
 import type { SampleResult, sampleOptions } from './commands/sample.ts';
@@ -140,9 +141,9 @@ function refuseLater(options: Options): void {
     throw new NorthlightError('usage', '--class needs a class-conditional model.', 'Use --prompt.');
 }
 
-function schedulerOf(name: Options['scheduler']): 'ddim' | 'ddpm' | undefined {
-  if (name === undefined || name === 'ddim' || name === 'ddpm') return name;
-  throw new NorthlightError('usage', `--scheduler ${name} is not available in this version.`, 'Use ddim or ddpm.');
+function schedulerOf(name: Options['scheduler']): SamplerName | undefined {
+  if (name !== 'masked' && name !== 'masked-one-at-a-time') return name;
+  throw new NorthlightError('usage', `--scheduler ${name} needs a sequence model.`, 'Use ddim, or leave it out.');
 }
 
 function readPrompts(options: Options): string[] {

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { NorthlightError } from '#models/errors.ts';
 import { hashModelFolder } from '#models/families/index.ts';
 import { encodePng, tensorToRgb } from '#pipelines/images/images.ts';
-import { createGaussianSchedule } from '#pipelines/schedulers/index.ts';
+import { createGaussianSchedule, type SamplerName, samplerOf } from '#pipelines/schedulers/index.ts';
 import type { GaussianSchedule } from '#pipelines/schedulers/types.ts';
 import { type SampleRow, sampleLoop } from './loop.ts';
 import type { ImagePipeline, PromptCondition } from './pipeline.ts';
@@ -11,7 +11,7 @@ import type { Trajectory, TrajectoryMetadata } from './trajectory.ts';
 /** How to sample; the same settings and seed give the same bytes on CPU, at any batch. */
 export interface SamplingSettings {
   /** Default: what the model's own scheduler configuration names. */
-  readonly scheduler?: 'ddim' | 'ddpm' | undefined;
+  readonly scheduler?: SamplerName | undefined;
   readonly steps: number;
   readonly eta: number;
   readonly guidanceScale: number;
@@ -67,8 +67,8 @@ export interface StepReport {
 
 /** @throws {NorthlightError} `sampling/no-noise` when trajectories are wanted of a deterministic sampler. */
 export function scheduleOf(pipeline: ImagePipeline, s: SamplingSettings): GaussianSchedule {
-  const ddpm = (s.scheduler ?? (pipeline.scheduler._class_name.startsWith('DDPM') ? 'ddpm' : 'ddim')) === 'ddpm';
-  if (s.keepTrajectories && !ddpm && s.eta === 0) {
+  const ddim = (s.scheduler ?? samplerOf(pipeline.scheduler)) === 'ddim';
+  if (s.keepTrajectories && ddim && s.eta === 0) {
     throw new NorthlightError(
       'sampling/no-noise',
       'DDIM with eta 0 has no noise, so its steps have no probability to learn from.',

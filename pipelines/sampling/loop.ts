@@ -50,7 +50,8 @@ export function initialNoiseOf(row: { seed: number; noiseIndex: number }, size: 
 }
 
 /**
- * The denoising loop: x_T to x_0 through every step of a Gaussian schedule, `x_prev = sample·x_t + output·modelOutput + std·z`.
+ * The denoising loop: x_T to x_0 through every step of a Gaussian schedule, `x_prev = sample·x_t + output·modelOutput + std·z`,
+ * plus what a multistep solver takes from earlier evaluations.
  * The noise of a row is a pure function of (seed, index, step), never of its place in the batch. Arithmetic is float64, states are
  * float32. Stop iterating to cancel.
  * @throws {NorthlightError} `sampling/not-finite`, `sampling/shape`, `sampling/no-log-prob`.
@@ -68,9 +69,13 @@ export async function* sampleLoop<C>(options: SampleLoopOptions<C>): AsyncGenera
   const conditions = rows.map((row) => row.condition);
   const mean = new Float64Array(size);
   const z = new Float32Array(size);
+  const remembered = Math.max(...steps.map((step) => step.past.length));
+  /** Earlier evaluations, the latest first. */
+  const past: { samples: Float32Array; output: Float32Array }[] = [];
 
   for (const [i, step] of steps.entries()) {
-    const output = await denoiser.predict(samples, step.timestep, conditions);
+    const input = step.inputScale === 1 ? samples : samples.map((v) => v * step.inputScale);
+    const output = await denoiser.predict(input, step.timestep, conditions);
     if (output.length !== samples.length) {
       throw new NorthlightError(
         'sampling/shape',
@@ -88,7 +93,12 @@ export async function* sampleLoop<C>(options: SampleLoopOptions<C>): AsyncGenera
         const o = output[offset + d]!;
         const x0 = step.x0Sample * x + step.x0Output * o;
         const clamped = clamp(x0, schedule.clipSampleRange);
-        mean[d] = step.sample * x + step.output * o + step.x0Weight * (clamped - x0);
+        let m = step.sample * x + step.output * o + step.x0Weight * (clamped - x0);
+        for (let k = 0; k < step.past.length; k++) {
+          const before = past[k]!;
+          m += step.past[k]!.sample * before.samples[offset + d]! + step.past[k]!.output * before.output[offset + d]!;
+        }
+        mean[d] = m;
         next[offset + d] = step.std > 0 ? mean[d]! + step.std * z[d]! : mean[d]!;
         if (clean !== null) clean[offset + d] = clamped;
       }
@@ -100,6 +110,10 @@ export async function* sampleLoop<C>(options: SampleLoopOptions<C>): AsyncGenera
         // Of the float32 state as kept, not of the noise that led to it: training sees the same numbers.
         trajectory.logProbs[i] = gaussianLogProb(state, mean, step.std);
       }
+    }
+    if (remembered > 0) {
+      past.unshift({ samples, output });
+      past.length = Math.min(past.length, remembered);
     }
     samples = next;
     yield { step: i + 1, total: steps.length, timestep: step.timestep, samples, predOriginalSample: clean };
@@ -139,6 +153,13 @@ function refuseWithoutLogProb(schedule: GaussianSchedule): void {
       'sampling/no-log-prob',
       'This schedule clips the predicted sample, so its steps are not Gaussian in the model output.',
       'Set "clip_sample" to false in scheduler_config.json, or do not keep trajectories.',
+    );
+  }
+  if (schedule.steps.some((step) => step.past.length > 0 || step.inputScale !== 1)) {
+    throw new NorthlightError(
+      'sampling/no-log-prob',
+      `The sampler "${schedule.name}" keeps a memory or scales its input, so learning from its steps is not supported.`,
+      'Keep trajectories with ddim or ddpm; flow models with flow-match-sde, flow-match-dance or flow-match-cps.',
     );
   }
   const flat = schedule.steps.find((step) => !(step.std > 0));

@@ -45,8 +45,19 @@ export function gaussianLogProb(prev: ArrayLike<number>, mean: ArrayLike<number>
   return -squares / prev.length / (2 * std * std) - Math.log(std) - 0.5 * Math.log(2 * Math.PI);
 }
 
-const FORMAT = 'northlight-trajectory-1';
-const SCALARS = ['timestep', 'sample', 'output', 'std', 'x0Sample', 'x0Output', 'x0Weight', 'signal', 'noise'] as const;
+const FORMAT = 'northlight-trajectory-2';
+const SCALARS = [
+  'timestep',
+  'inputScale',
+  'sample',
+  'output',
+  'std',
+  'x0Sample',
+  'x0Output',
+  'x0Weight',
+  'signal',
+  'noise',
+] as const;
 
 /** Writes a trajectory as safetensors: `states` `[T + 1, ...dims]`, `logProbs` `[T]`, one float64 `[T]` per step scalar. Atomic. */
 export function writeTrajectory(path: string, trajectory: Trajectory, origin: TrajectoryMetadata): void {
@@ -99,7 +110,11 @@ export function readTrajectory(path: string): { trajectory: Trajectory; origin: 
   }
   const steps = Array.from(
     { length: count },
-    (_, i) => Object.fromEntries(scalars.map(([key, values]) => [key, values[i]!])) as unknown as GaussianStep,
+    (_, i) =>
+      ({
+        ...Object.fromEntries(scalars.map(([key, values]) => [key, values[i]!])),
+        past: [],
+      }) as unknown as GaussianStep,
   );
   const origin = metadata.safeParse(parseJson(file.metadata.get('origin') ?? ''));
   if (!origin.success) throw fail('its origin is unreadable');

@@ -29,6 +29,8 @@ export function ddimStep(
   const epsilonWeight = Math.sqrt(Math.max(0, 1 - alphaCumprodPrev - std * std));
   return {
     timestep,
+    inputScale: 1,
+    past: [],
     sample: x0Weight * p.x0Sample + epsilonWeight * p.epsilonSample,
     output: x0Weight * p.x0Output + epsilonWeight * p.epsilonOutput,
     std,

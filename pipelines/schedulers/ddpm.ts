@@ -30,6 +30,8 @@ export function ddpmStep(
   const posterior = ((1 - alphaCumprodPrev) / (1 - alphaCumprod)) * (1 - alpha);
   return {
     timestep,
+    inputScale: 1,
+    past: [],
     sample: x0Weight * p.x0Sample + sampleWeight,
     output: x0Weight * p.x0Output,
     std: last ? 0 : Math.sqrt(variance === 'fixed_large' ? 1 - alpha : posterior),

@@ -1,80 +1,110 @@
 import { NorthlightError } from '#models/errors.ts';
-import { alphasCumprodOf } from './betas.ts';
 import type { SchedulerConfig } from './config.ts';
-import { ddimStep } from './ddim.ts';
-import { type DdpmVariance, ddpmStep } from './ddpm.ts';
+import { dpmSolverSteps } from './dpm-solver.ts';
+import { eulerSteps } from './euler.ts';
+import { flowSteps } from './flow-match.ts';
+import { heunSteps } from './heun.ts';
+import { lcmSteps } from './lcm.ts';
+import type { SamplerName } from './names.ts';
+import { pndmSteps } from './pndm.ts';
+import { sigmaGrid } from './sigmas.ts';
 import { timestepsOf } from './timesteps.ts';
-import type { GaussianSchedule, GaussianStep } from './types.ts';
+import type { GaussianSchedule, GaussianStep, ScheduleOptions } from './types.ts';
+import { uniPcSteps } from './unipc.ts';
+import { variancePreservingSteps } from './variance-preserving.ts';
 
 export { parseSchedulerConfig, type SchedulerConfig } from './config.ts';
+export { SAMPLERS, type SamplerName } from './names.ts';
 
-export interface ScheduleOptions {
-  /** Default: what the configuration's `_class_name` says, and DDIM where it names another sampler. */
-  readonly name?: 'ddim' | 'ddpm';
-  readonly steps: number;
-  /** DDIM only: 0 deterministic … 1 as noisy as DDPM. */
-  readonly eta: number;
-  /**
-   * What the last step leads to. `config` (default): the configuration's final ᾱ. `keep-noise`: ᾱ₀, from a timestep of at
-   * least 1, so that σ > 0 and every step has a log-probability, as in the DDPO and D3PO code; for kept trajectories.
-   */
-  readonly finalAlphaCumprod?: 'config' | 'keep-noise';
+/** Beginnings of diffusers' class names. */
+const BY_CLASS: readonly (readonly [string, SamplerName])[] = [
+  ['DDPM', 'ddpm'],
+  ['DDIM', 'ddim'],
+  ['PNDM', 'pndm'],
+  ['EulerAncestral', 'euler-ancestral'],
+  ['Euler', 'euler'],
+  ['Heun', 'heun'],
+  ['DPMSolver', 'dpm-solver-multistep'],
+  ['UniPC', 'unipc'],
+  ['LCM', 'lcm'],
+  ['FlowMatch', 'flow-match-euler'],
+];
+
+/** The sampler that a configuration names; for a class we do not have, the plainest one its model can use. */
+export function samplerOf(config: SchedulerConfig): SamplerName {
+  const known = BY_CLASS.find(([start]) => config._class_name.startsWith(start));
+  return known?.[1] ?? (config.prediction_type === 'flow_velocity' ? 'flow-match-euler' : 'ddim');
 }
 
+const isFlow = (name: SamplerName) => name.startsWith('flow-match-');
+
 /**
- * The schedule of a variance-preserving model with `steps` inference steps, from noisy to clean, float64.
+ * The schedule of a model with `steps` inference steps, from noisy to clean, float64.
+ * @param options.name default: {@link samplerOf} the configuration.
  * @throws {NorthlightError} `scheduler/steps`, `scheduler/config`, `scheduler/undefined` or `scheduler/unsupported`.
  */
-export function createGaussianSchedule(config: SchedulerConfig, options: ScheduleOptions): GaussianSchedule {
-  const name = options.name ?? (config._class_name.startsWith('DDPM') ? 'ddpm' : 'ddim');
-  refuseUnsupported(config);
+export function createGaussianSchedule(
+  config: SchedulerConfig,
+  options: ScheduleOptions & { readonly name?: SamplerName },
+): GaussianSchedule {
+  const name = options.name ?? samplerOf(config);
+  refuseUnsupported(config, name);
   if (!(options.eta >= 0 && options.eta <= 1)) {
     throw new NorthlightError('scheduler/eta', `eta is ${options.eta}.`, 'Use a number from 0 to 1.');
   }
-  const keepNoise = options.finalAlphaCumprod === 'keep-noise';
-  const alphasCumprod = alphasCumprodOf(config);
-  const variance = name === 'ddpm' ? ddpmVariance(config.variance_type) : 'fixed_small';
-  const stride = Math.floor(config.num_train_timesteps / options.steps);
-  const configFinal = name === 'ddpm' || config.set_alpha_to_one ? 1 : alphasCumprod[0]!;
-  const timesteps = timestepsOf(config, options.steps);
-  if (keepNoise && stride === 1 && timesteps.at(-1) === 0) {
-    throw new NorthlightError(
-      'scheduler/steps',
-      `With all ${options.steps} timesteps visited, the last step has no noise and so no log-probability.`,
-      `Use at most ${Math.max(1, Math.floor(config.num_train_timesteps / 2))} steps, or do not keep trajectories.`,
-    );
-  }
-
-  const step = (timestep: number, i: number): GaussianStep => {
-    const last = i === timesteps.length - 1;
-    // The step before the last must land where the last one starts.
-    const lowest = keepNoise ? 1 : 0;
-    const t = Math.max(timestep, lowest);
-    const previous = timestep - stride;
-    let alphaPrev = previous >= 0 ? alphasCumprod[Math.max(previous, lowest)]! : configFinal;
-    if (keepNoise && last) alphaPrev = alphasCumprod[0]!;
-    const alpha = alphasCumprod[t]!;
-    return name === 'ddpm'
-      ? ddpmStep(alpha, alphaPrev, variance, config.prediction_type, t, t === 0)
-      : ddimStep(alpha, alphaPrev, options.eta, config.prediction_type, t);
-  };
-
   return {
     kind: 'gaussian',
     name,
     predictionType: config.prediction_type,
-    initNoiseSigma: 1,
-    steps: timesteps.map(step),
+    initNoiseSigma: initialSigma(config, name, options.steps),
+    steps: stepsOf(name, config, options),
     clipSampleRange: config.clip_sample ? config.clip_sample_range : null,
   };
 }
 
-function refuseUnsupported(config: SchedulerConfig): void {
-  if (config._class_name.startsWith('FlowMatch')) {
+function stepsOf(name: SamplerName, config: SchedulerConfig, options: ScheduleOptions): GaussianStep[] {
+  switch (name) {
+    case 'ddim':
+    case 'ddpm':
+      return variancePreservingSteps(name, config, options);
+    case 'pndm':
+      return pndmSteps(config, options.steps);
+    case 'euler':
+    case 'euler-ancestral':
+      return eulerSteps(config, options.steps, name === 'euler-ancestral');
+    case 'heun':
+      return heunSteps(config, options.steps);
+    case 'dpm-solver-multistep':
+      return dpmSolverSteps(config, options.steps);
+    case 'unipc':
+      return uniPcSteps(config, options.steps);
+    case 'lcm':
+      return lcmSteps(config, options.steps);
+    default:
+      return flowSteps(name, config, options);
+  }
+}
+
+/** Standard deviation of the first sample: the largest σ where x = x₀ + σ·ε, 1 elsewhere. */
+function initialSigma(config: SchedulerConfig, name: SamplerName, steps: number): number {
+  if (name !== 'euler' && name !== 'euler-ancestral' && name !== 'heun') return 1;
+  const { sigmas } = sigmaGrid(config, timestepsOf(config, steps, 'fractional'));
+  const largest = Math.max(...sigmas);
+  // Leading spacing stops short of pure noise, where the data's own variance still counts.
+  return config.timestep_spacing === 'leading' ? Math.sqrt(largest ** 2 + 1) : largest;
+}
+
+/** Samplers in which the predicted clean sample has a weight of its own to be clamped by. */
+const CLIPS: readonly SamplerName[] = ['ddim', 'ddpm'];
+
+function refuseUnsupported(config: SchedulerConfig, name: SamplerName): void {
+  if (isFlow(name) !== (config.prediction_type === 'flow_velocity')) {
     throw new NorthlightError(
       'scheduler/unsupported',
-      `${config._class_name} belongs to a flow-matching model, which has no DDIM or DDPM schedule.`,
-      'Choose a flow-matching sampler for this model.',
+      isFlow(name)
+        ? `The sampler "${name}" needs a flow-matching model; this one predicts ${config.prediction_type}.`
+        : `A flow-matching model has no schedule for the sampler "${name}".`,
+      `Choose ${isFlow(name) ? samplerOf(config) : 'flow-match-euler'} for this model.`,
     );
   }
   if (config.thresholding) {
@@ -84,13 +114,11 @@ function refuseUnsupported(config: SchedulerConfig): void {
       'Set "thresholding" to false (and "clip_sample" to true for pixel models).',
     );
   }
-}
-
-function ddpmVariance(type: string): DdpmVariance {
-  if (type === 'fixed_small' || type === 'fixed_small_log' || type === 'fixed_large') return type;
-  throw new NorthlightError(
-    'scheduler/unsupported',
-    `variance_type "${type}" in scheduler_config.json is not supported.`,
-    'Use the ddim scheduler, or set "variance_type" to "fixed_small" or "fixed_large".',
-  );
+  if (config.clip_sample && !CLIPS.includes(name)) {
+    throw new NorthlightError(
+      'scheduler/unsupported',
+      `scheduler_config.json clips the predicted sample, which the sampler "${name}" does not do.`,
+      'Choose ddim or ddpm, or set "clip_sample" to false.',
+    );
+  }
 }

@@ -1,22 +1,33 @@
 /** What a network's output means. Published configuration strings. */
 export type PredictionType = 'epsilon' | 'v_prediction' | 'sample' | 'flow_velocity';
 
+/** Share of an earlier evaluation (the sample the network was asked at, and its output) in a solver's next sample. */
+export interface PastTerm {
+  readonly sample: number;
+  readonly output: number;
+}
+
 /**
- * One reverse step of a Markov Gaussian sampler, affine in the sample and the model output:
- * `x_prev ~ N(sample·x_t + output·modelOutput, std²)`. Sampling, log-probabilities and training graphs share these scalars.
+ * One evaluation of the network and what follows: `x_next ~ N(sample·x + output·modelOutput + Σ past, std²)`. Every sampler we have
+ * is linear in what its network said, so sampling, log-probabilities and training graphs share these scalars. Without `past`
+ * terms the chain is Markov.
  */
 export interface GaussianStep {
   /** Timestep the network is asked at (its own scale, for example 0…999). */
   readonly timestep: number;
+  /** The network sees `inputScale·x`. */
+  readonly inputScale: number;
   readonly sample: number;
   readonly output: number;
+  /** Shares of earlier evaluations, the latest first: multistep solvers only. */
+  readonly past: readonly PastTerm[];
   readonly std: number;
-  /** `predOriginalSample = x0Sample·x_t + x0Output·modelOutput`. */
+  /** `predOriginalSample = x0Sample·x + x0Output·modelOutput`. */
   readonly x0Sample: number;
   readonly x0Output: number;
   /** Weight of predOriginalSample in the mean: clamping it by Δ moves the mean by `x0Weight·Δ`. */
   readonly x0Weight: number;
-  /** Forward process at this timestep: `x_t = signal·x_0 + noise·ε`. */
+  /** Forward process at this timestep: `x = signal·x_0 + noise·ε`. */
   readonly signal: number;
   readonly noise: number;
 }
@@ -28,7 +39,21 @@ export interface GaussianSchedule {
   readonly predictionType: PredictionType;
   /** Unit normal noise times this starts the chain. */
   readonly initNoiseSigma: number;
+  /** One entry per evaluation of the network: more than the steps asked for where a solver evaluates twice. */
   readonly steps: readonly GaussianStep[];
   /** Clamp of the predicted original sample to ±range, or null. Policy-gradient algorithms refuse a schedule that clips. */
   readonly clipSampleRange: number | null;
+}
+
+export interface ScheduleOptions {
+  readonly steps: number;
+  /** Noise: DDIM 0 (deterministic) … 1 (DDPM); the stochastic flow samplers' noise level. Others ignore it. */
+  readonly eta: number;
+  /**
+   * What the last step leads to. `config` (default): the configuration's final ᾱ. `keep-noise`: ᾱ₀, from a timestep of at
+   * least 1, so that σ > 0 and every step has a log-probability, as in the DDPO and D3PO code; for kept trajectories.
+   */
+  readonly finalAlphaCumprod?: 'config' | 'keep-noise';
+  /** Tokens of the picture, for flow models whose shift follows it (`use_dynamic_shifting`). */
+  readonly imageSequenceLength?: number;
 }

@@ -1,21 +1,8 @@
 import { z } from 'zod';
 import { defineCommand } from '#pipelines/cli/command.ts';
+import { SAMPLERS } from '#pipelines/schedulers/names.ts';
 
-export const schedulerNames = [
-  'ddpm',
-  'ddim',
-  'pndm',
-  'euler',
-  'euler-ancestral',
-  'heun',
-  'dpm-solver-multistep',
-  'unipc',
-  'lcm',
-  'flow-match-euler',
-  'flow-match-sde',
-  'masked',
-  'masked-one-at-a-time',
-] as const;
+export const schedulerNames = [...SAMPLERS, 'masked', 'masked-one-at-a-time'] as const;
 
 /** Options of `sample`, also what `runSample` takes (with the common ones). */
 export const sampleOptions = z.object({

@@ -2,6 +2,7 @@ import { NorthlightError } from '#models/errors.ts';
 import type { Handlers } from '#pipelines/engine/context.ts';
 import type { GeneratePayload } from '#pipelines/engine/jobs/payloads.ts';
 import { adapterPath } from '#pipelines/engine/views.ts';
+import { LEARNABLE_SAMPLERS } from '#pipelines/schedulers/names.ts';
 import { newId } from '#pipelines/store/ids.ts';
 
 export const generate: Handlers<'generate'> = {
@@ -11,6 +12,13 @@ export const generate: Handlers<'generate'> = {
         'generate/no-noise',
         'What tuning needs cannot be kept with eta 0: without noise a picture has no probability.',
         'Set eta above 0 (1 is usual), or do not keep trajectories.',
+      );
+    }
+    if (input.keepTrajectories && !LEARNABLE_SAMPLERS.includes(input.scheduler)) {
+      throw new NorthlightError(
+        'generate/no-log-prob',
+        `What tuning needs cannot be kept with the sampler "${input.scheduler}": its steps have no probability.`,
+        'Choose DDIM or DDPM, or do not keep trajectories.',
       );
     }
     const model = await catalog.usable(modelId);

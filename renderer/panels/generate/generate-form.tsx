@@ -1,3 +1,4 @@
+import type { SamplerName } from '#pipelines/engine/contract.ts';
 import { Button } from '#renderer/components/button.tsx';
 import { ErrorNote } from '#renderer/components/error-note.tsx';
 import { Fold } from '#renderer/components/fold.tsx';
@@ -14,6 +15,17 @@ import { choose, useNavigation } from '#renderer/state/navigation.ts';
 import { useShortcuts } from '#renderer/state/shortcuts.ts';
 import { useAction } from '#renderer/state/use-action.ts';
 import { edit, formProblems, generateInput, insertPrompt, show, useGenerate } from './generate-store.ts';
+
+const SCHEDULERS: readonly { value: SamplerName; label: string }[] = [
+  { value: 'ddim', label: 'DDIM' },
+  { value: 'ddpm', label: 'DDPM' },
+  { value: 'euler', label: 'Euler' },
+  { value: 'euler-ancestral', label: 'Euler ancestral' },
+  { value: 'heun', label: 'Heun' },
+  { value: 'dpm-solver-multistep', label: 'DPM-Solver++ (2M)' },
+  { value: 'unipc', label: 'UniPC' },
+  { value: 'pndm', label: 'PNDM' },
+];
 
 export function GenerateForm() {
   const form = useGenerate((s) => s.form);
@@ -160,11 +172,8 @@ export function GenerateForm() {
           <SelectField
             label="Scheduler"
             value={form.scheduler}
-            options={[
-              { value: 'ddim', label: 'DDIM' },
-              { value: 'ddpm', label: 'DDPM' },
-            ]}
-            onChange={(name) => edit({ scheduler: name === 'ddpm' ? 'ddpm' : 'ddim' })}
+            options={SCHEDULERS}
+            onChange={(name) => edit({ scheduler: SCHEDULERS.find((s) => s.value === name)?.value ?? 'ddim' })}
           />
           <NumberField
             label="Noise per step (eta)"
@@ -181,7 +190,7 @@ export function GenerateForm() {
         </Fold>
       </div>
       <div className="foot">
-        {problems.eta && <p className="small quiet">{problems.eta}</p>}
+        {(problems.eta ?? problems.scheduler) && <p className="small quiet">{problems.eta ?? problems.scheduler}</p>}
         {action.error && <ErrorNote error={action.error} dismiss={action.clear} />}
         <Button
           look="primary"

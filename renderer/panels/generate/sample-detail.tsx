@@ -1,4 +1,4 @@
-import type { Sample } from '#pipelines/engine/contract.ts';
+import { SAMPLERS, type Sample } from '#pipelines/engine/contract.ts';
 import { Button } from '#renderer/components/button.tsx';
 import { Dialog } from '#renderer/components/dialog.tsx';
 import { ErrorNote } from '#renderer/components/error-note.tsx';
@@ -46,7 +46,7 @@ export function SampleDetail({ id, open, close }: { id: string; open(id: string)
       eta,
       guidanceScale,
       seed,
-      scheduler: scheduler === 'ddpm' ? 'ddpm' : 'ddim',
+      scheduler: SAMPLERS.find((name) => name === scheduler) ?? 'ddim',
     });
     choose({ modelId, adapterId });
     close();

@@ -37,7 +37,14 @@ describe('scheduler_config.json', () => {
   test('what is no Gaussian step is refused with what to do', () => {
     const make = (json: object) => () => createGaussianSchedule(parseSchedulerConfig(json), { steps: 10, eta: 0 });
     expect(make({ thresholding: true })).toThrow(coded('scheduler/unsupported'));
-    expect(make({ _class_name: 'FlowMatchEulerDiscreteScheduler' })).toThrow(coded('scheduler/unsupported'));
+    const flow = parseSchedulerConfig({ _class_name: 'FlowMatchEulerDiscreteScheduler' });
+    expect(() => createGaussianSchedule(flow, { name: 'ddim', steps: 10, eta: 0 })).toThrow(
+      coded('scheduler/unsupported'),
+    );
+    const pixels = parseSchedulerConfig({ _class_name: 'DDIMScheduler' });
+    expect(() => createGaussianSchedule(pixels, { name: 'euler', steps: 10, eta: 0 })).toThrow(
+      coded('scheduler/unsupported'),
+    );
     expect(make({ _class_name: 'DDPMScheduler', variance_type: 'learned_range' })).toThrow(
       coded('scheduler/unsupported'),
     );
