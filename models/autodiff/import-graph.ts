@@ -1,12 +1,18 @@
 import { NorthlightError } from '#models/errors.ts';
 import { type GraphBuilder, type Value, WORKING_OPSET } from '#models/onnx/builder.ts';
-import { isExternal, type Model, type Node } from '#models/onnx/ir.ts';
+import { functionKey, type Graph, isExternal, type Model, type Node } from '#models/onnx/ir.ts';
 import { NodeAttributes, type OpDefinition } from '#models/ops/define.ts';
 import { inferNode, operatorOf } from '#models/ops/index.ts';
 import { constantValue, shapeRange } from '#models/ops/shape.ts';
 import { i64, isFloat, numel, type Tensor } from '#models/tensor/tensor.ts';
+import { type Bound, type Inliner, inputsOf, lookUp, type Scope, tensorOf } from './import-scope.ts';
+import { inlineIf } from './inline-branch.ts';
+import { inlineFunction } from './inline-function.ts';
+import { unrollLoop, unrollScan, unrollSequenceMap } from './inline-loop.ts';
+import { inlineSequence } from './inline-sequence.ts';
 import { narrowConv } from './narrow-conv.ts';
 import { type Compute, declareWeight, enterAs, portType, widenModel } from './precision.ts';
+import { noteUniform, shrinkUniform, type Uniforms } from './uniform.ts';
 import { upgradeNode } from './upgrade.ts';
 
 /** What becomes of an initialiser: a weight as it is, a weight whose gradient is wanted, or a graph input to be fed. */
@@ -35,23 +41,34 @@ export interface ImportedGraph {
 /** Folding is for shape plumbing: nothing larger than this is computed in JavaScript. */
 const FOLD_LIMIT = 4096;
 
+/** Nodes and iterations that copies of bodies (branches, loops, functions) may come to. */
+const MAX_COPIES = 200_000;
+
 /**
  * Copies a model into a graph under construction, ready for differentiation: sizes fixed, shape plumbing folded to
- * constants, old operator versions upgraded, normalisations written as LayerNormalization.
- * @throws {NorthlightError} for an input without a size, an unknown operator, or a shape that depends on data.
+ * constants, branches, loops and the model's own functions written out, lists of tensors taken apart, old operator versions
+ * upgraded, normalisations written as LayerNormalization.
+ * @throws {NorthlightError} for an input without a size, an unknown operator, a shape that depends on data, and whatever
+ *   else cannot be differentiated: `onnx/…` and `graph/…`.
  */
 export function importGraph(op: GraphBuilder, model: Model, options: ImportOptions): ImportedGraph {
   const compute = options.compute ?? 'float32';
   const { graph } = compute === 'float32' ? widenModel(model) : model;
-  const opset = model.opsets.get('') ?? model.opsets.get('ai.onnx') ?? WORKING_OPSET;
   const prefix = options.prefix ?? '';
   const role = options.role ?? (() => 'frozen' as const);
-  const env = new Map<string, Value>();
+  const scope: Scope = { names: new Map(), outer: null, prefix, opsets: model.opsets, calls: 0 };
   const inputs = new Map<string, Value>();
   const weights = new Map<string, Value>();
 
   for (const info of graph.inputs) {
     if (graph.initializers.has(info.name)) continue;
+    if (info.containers) {
+      throw new NorthlightError(
+        'graph/sequence',
+        `Input "${info.name}" is of the kind ${info.containers.join(' of ')}, not a tensor.`,
+        'Export the model with separate tensors in place of lists and optional values.',
+      );
+    }
     const given = options.inputs[info.name] ?? fixedDims(info.dims);
     if (!given) {
       throw new NorthlightError(
@@ -61,39 +78,109 @@ export function importGraph(op: GraphBuilder, model: Model, options: ImportOptio
       );
     }
     const value = isValue(given) ? given : op.input(prefix + info.name, portType(info.dtype), given);
-    env.set(info.name, enterAs(op, value, info.dtype));
+    scope.names.set(info.name, enterAs(op, value, info.dtype));
     inputs.set(info.name, value);
   }
   for (const [name, init] of graph.initializers) {
     const { trained, used } = declareWeight(op, prefix + name, init, role(name), compute);
-    env.set(name, used);
+    scope.names.set(name, used);
     weights.set(name, trained);
   }
-
-  for (const node of graph.nodes) {
-    const ins = node.inputs.map((n) => {
-      if (n === '') return null;
-      const v = env.get(n);
-      if (!v)
-        throw new NorthlightError(
-          'onnx/dangling',
-          `Node "${node.name}" (${node.opType}) reads "${n}", which nothing makes.`,
-        );
-      return v;
-    });
-    const upgraded = upgradeNode(op, node, ins, opset);
-    const outs = Array.isArray(upgraded)
-      ? upgraded
-      : (fold(op, upgraded.node, upgraded.inputs) ??
-        options.rewrite?.(op, upgraded.node, upgraded.inputs) ??
-        place(op, upgraded.node, upgraded.inputs, prefix));
-    node.outputs.forEach((name, i) => {
-      if (name !== '' && outs[i]) env.set(name, outs[i]);
-    });
-  }
-  const outputs = new Map(graph.outputs.map((o) => [o.name, env.get(o.name)!]));
+  const importer = createImporter(op, model, compute, options.rewrite);
+  importer.nodes(graph.nodes, scope);
+  const outputs = new Map(
+    graph.outputs.map((o) => {
+      const reader = `The graph's output "${o.name}"`;
+      return [o.name, tensorOf(lookUp(scope, o.name, reader), reader)];
+    }),
+  );
   return { outputs, weights, inputs };
 }
+
+function createImporter(op: GraphBuilder, model: Model, compute: Compute, rewrite: ImportOptions['rewrite']): Inliner {
+  const uniforms: Uniforms = new Map();
+  const declared = new Map<Graph, Map<string, Value>>();
+  let spent = 0;
+
+  /** The outputs of a node of the working opset: known, rewritten, or appended. */
+  const emit = (node: Node, inputs: readonly (Value | null)[], prefix: string): readonly Value[] => {
+    const folded = fold(op, node, inputs);
+    if (folded) return folded;
+    const small = shrinkUniform(op, uniforms, node, inputs);
+    if (!Array.isArray(small)) return [small as Value];
+    const outputs = rewrite?.(op, node, small) ?? place(op, node, small, prefix);
+    noteUniform(op, uniforms, node, small, outputs);
+    return outputs;
+  };
+
+  const importer: Inliner = {
+    op,
+    compute,
+    functions: model.functions ?? new Map(),
+    nodes(nodes, scope) {
+      for (const node of nodes) {
+        if (scope.outer || scope.calls > 0) importer.spend(node);
+        const outs = importNode(node, scope);
+        node.outputs.forEach((name, i) => {
+          if (name !== '' && outs[i]) scope.names.set(name, outs[i]);
+        });
+      }
+    },
+    apply(opType, inputs, attributes, outputs, name) {
+      const names = Array.from({ length: outputs }, (_, i) => (i === 0 ? name : `${name}.${i}`));
+      const node: Node = {
+        opType,
+        domain: '',
+        name,
+        inputs: inputs.map((v) => v?.name ?? ''),
+        outputs: names,
+        attributes: new Map(Object.entries(attributes)),
+      };
+      return [...emit(node, inputs, '')];
+    },
+    weights(graph, prefix) {
+      let known = declared.get(graph);
+      if (!known) {
+        known = new Map();
+        for (const [name, init] of graph.initializers) {
+          known.set(name, op.initializer(op.fresh(prefix + name), init));
+        }
+        declared.set(graph, known);
+      }
+      return known;
+    },
+    spend(what) {
+      if (++spent <= MAX_COPIES) return;
+      throw new NorthlightError(
+        'graph/too-long',
+        `Written out, the loops and functions of the model have more than ${MAX_COPIES} nodes (at ${what.opType} "${what.name}").`,
+        'Export the model with fewer iterations, or with loops written as tensor operations.',
+      );
+    },
+  };
+
+  const importNode = (node: Node, scope: Scope): readonly (Bound | undefined)[] => {
+    const called = importer.functions.get(functionKey(node, node.opType));
+    if (called) return inlineFunction(importer, scope, node, called);
+    const special = node.domain === '' ? CONTROL_FLOW[node.opType] : undefined;
+    const inlined = special?.(importer, scope, node) ?? inlineSequence(importer, scope, node);
+    if (inlined) return inlined;
+    const inputs = inputsOf(scope, node);
+    if (node.opType === 'Identity' && node.domain === '') return [inputs[0]!];
+    const reader = `${node.opType} "${node.name}"`;
+    const tensors = inputs.map((b) => (b ? tensorOf(b, reader) : null));
+    const upgraded = upgradeNode(op, node, tensors, scope.opsets.get('') ?? WORKING_OPSET);
+    return Array.isArray(upgraded) ? upgraded : emit(upgraded.node, upgraded.inputs, scope.prefix);
+  };
+  return importer;
+}
+
+const CONTROL_FLOW: Readonly<Partial<Record<string, (to: Inliner, scope: Scope, node: Node) => Bound[]>>> = {
+  If: inlineIf,
+  Loop: unrollLoop,
+  Scan: unrollScan,
+  SequenceMap: unrollSequenceMap,
+};
 
 const isValue = (v: readonly number[] | Value): v is Value => !Array.isArray(v);
 

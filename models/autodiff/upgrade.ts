@@ -4,6 +4,8 @@ import { type Attribute, int, type Node, str } from '#models/onnx/ir.ts';
 import { fromNumbers, toNumbers } from '#models/tensor/tensor.ts';
 
 const OLDEST_OPSET = 7;
+/** The newest whose every change to an operator is accounted for. */
+const NEWEST_OPSET = 26;
 
 const SQUEEZES = new Set(['Squeeze', 'Unsqueeze']);
 const REDUCTIONS = new Set([
@@ -42,6 +44,13 @@ export function upgradeNode(
       'onnx/opset',
       `The model is of opset ${opset}; the oldest we read is ${OLDEST_OPSET}.`,
       'Export it again with opset 13 or newer.',
+    );
+  }
+  if (opset > NEWEST_OPSET) {
+    throw new NorthlightError(
+      'onnx/opset',
+      `The model is of opset ${opset}; the newest we differentiate is ${NEWEST_OPSET}.`,
+      `Export it again with opset ${NEWEST_OPSET} or older.`,
     );
   }
   const attrs = node.attributes;

@@ -1,5 +1,5 @@
 import { NorthlightError } from '#models/errors.ts';
-import { type Graph, isExternal, type Model, type Node } from '#models/onnx/ir.ts';
+import { type Graph, isExternal, type LocalFunction, type Model, type Node, type ValueInfo } from '#models/onnx/ir.ts';
 import { describeNode, producers, readsOf, subgraphs } from '#models/onnx/traverse.ts';
 import { numel } from '#models/tensor/tensor.ts';
 
@@ -10,6 +10,23 @@ import { numel } from '#models/tensor/tensor.ts';
  */
 export function checkModel(model: Model): void {
   checkGraph(model.graph, model.opsets, new Set());
+  for (const f of model.functions?.values() ?? []) {
+    try {
+      checkGraph(bodyOf(f), f.opsets, new Set());
+    } catch (error) {
+      if (!(error instanceof NorthlightError)) throw error;
+      throw new NorthlightError(error.code, `In the function "${f.name}": ${error.message}`, error.hint, {
+        cause: error,
+      });
+    }
+  }
+}
+
+/** A function as the graph it stands for; the types of its values are those of the call. */
+function bodyOf(f: LocalFunction): Graph {
+  const untyped = (name: string): ValueInfo => ({ name, dtype: 'float32', dims: null });
+  const [inputs, outputs] = [f.inputs.map(untyped), f.outputs.map(untyped)];
+  return { name: f.name, nodes: f.nodes, inputs, outputs, initializers: new Map(), valueInfo: new Map() };
 }
 
 /**
@@ -17,7 +34,7 @@ export function checkModel(model: Model): void {
  * Values that no node of this graph makes are taken as given.
  * @throws NorthlightError `onnx/cycle`.
  */
-export function topologicalSort(graph: Graph): Node[] {
+export function topologicalSort(graph: Pick<Graph, 'nodes'>): Node[] {
   const producer = producers(graph);
   const state = new Map<Node, 'open' | 'done'>();
   const sorted: Node[] = [];

@@ -11,6 +11,8 @@ export interface Model {
   opsets: Map<string, number>;
   metadata: Map<string, string>;
   graph: Graph;
+  /** Functions that the model defines itself, by `functionKey`; absent when there are none. */
+  functions?: Map<string, LocalFunction>;
   /** Folder that external data locations are relative to; undefined for a model made in memory. */
   folder?: string;
 }
@@ -25,10 +27,29 @@ export interface Graph {
   valueInfo: Map<string, ValueInfo>;
 }
 
+/** A function that the model defines in terms of other operators; nodes call it like an operator. */
+export interface LocalFunction {
+  name: string;
+  domain: string;
+  /** Tells apart functions of one name; usually ''. */
+  overload: string;
+  inputs: string[];
+  outputs: string[];
+  /** Attributes without a default. */
+  attributes: string[];
+  defaults: Map<string, Attribute>;
+  /** In execution order. Attributes may be references to those of the calling node. */
+  nodes: Node[];
+  /** The versions that the nodes are in, whatever the model's own are. */
+  opsets: Map<string, number>;
+}
+
 export interface Node {
   opType: string;
   /** '' for the standard domain. */
   domain: string;
+  /** Which of several functions of one name is called; absent: the one without an overload. */
+  overload?: string;
   name: string;
   inputs: string[];
   outputs: string[];
@@ -43,6 +64,8 @@ export interface ValueInfo {
   dtype: DType;
   /** null: the rank itself is unknown. */
   dims: readonly Dim[] | null;
+  /** For a graph input or output that is not a tensor: what its tensors are wrapped in, outermost first. */
+  containers?: readonly ('sequence' | 'optional')[];
 }
 
 export type Attribute =
@@ -53,7 +76,9 @@ export type Attribute =
   | { kind: 'floats'; value: readonly number[] }
   | { kind: 'strings'; value: readonly string[] }
   | { kind: 'tensor'; value: Tensor }
-  | { kind: 'graph'; value: Graph };
+  | { kind: 'graph'; value: Graph }
+  /** In the body of a function: the attribute of that name of the calling node. `type` is its `AttributeType` number. */
+  | { kind: 'reference'; value: string; type: number };
 
 /** A weight that lives in a file beside the model and is never read unless asked for. */
 export interface ExternalTensor {
@@ -63,6 +88,11 @@ export interface ExternalTensor {
 }
 
 export type Initializer = Tensor | ExternalTensor;
+
+/** How a function is looked up from a node, and a node from a function. */
+export function functionKey(f: { domain: string; overload?: string }, name: string): string {
+  return `${f.domain}:${name}:${f.overload ?? ''}`;
+}
 
 export function isExternal(init: Initializer): init is ExternalTensor {
   return 'external' in init;

@@ -9,15 +9,17 @@ import {
   type Attribute,
   type Dim,
   type ExternalTensor,
+  functionKey,
   type Graph,
   type Initializer,
   isExternal,
+  type LocalFunction,
   type Model,
   type Node,
   type ValueInfo,
 } from '#models/onnx/ir.ts';
 import { ProtoFault, ProtoReader } from '#models/onnx/proto.ts';
-import { allGraphs, describeNode, subgraphs } from '#models/onnx/traverse.ts';
+import { describeNode, subgraphs } from '#models/onnx/traverse.ts';
 import {
   allocate,
   BYTES_PER_ELEMENT,
@@ -74,6 +76,7 @@ export function parseModel(bytes: Uint8Array, where: string, folder?: string): M
   try {
     const model = parseModelProto(new ProtoReader(plainBytes(bytes)), context, seen);
     sortGraphs(model.graph);
+    for (const f of model.functions?.values() ?? []) sortNodes(f);
     checkModel(model);
     return model;
   } catch (error) {
@@ -135,7 +138,7 @@ function parseModelProto(r: ProtoReader, context: Context, seen: { irVersion: bo
   let graph: Graph | undefined;
   const opsets = new Map<string, number>();
   const metadata = new Map<string, string>();
-  const functions = new Set<string>();
+  const functions = new Map<string, LocalFunction>();
   for (let field = r.next(); field !== 0; field = r.next()) {
     if (field === 1) {
       irVersion = r.int();
@@ -151,14 +154,19 @@ function parseModelProto(r: ProtoReader, context: Context, seen: { irVersion: bo
     } else if (field === 14) {
       const [key, value] = parseEntry(r.message());
       metadata.set(key, value);
-    } else if (field === 25) functions.add(parseFunctionName(r.message()));
-    else r.skip();
+    } else if (field === 25) {
+      const f = parseFunction(r.message(), context);
+      const key = functionKey(f, f.name);
+      if (functions.has(key))
+        throw new NorthlightError('onnx/duplicate', `The function "${f.name}" is defined twice.`, AGAIN);
+      functions.set(key, f);
+    } else r.skip();
   }
   if (graph === undefined || !seen.irVersion) throw notOnnx(context.where, 'It holds no graph.');
-  refuseFunctions(graph, functions);
   const folder = context.folder === undefined ? {} : { folder: context.folder };
+  const own = functions.size > 0 ? { functions } : {};
   // Since IR version 4 weights need not be graph inputs too, and here they never are.
-  return { irVersion: Math.max(irVersion, 4), producerName, opsets, metadata, graph, ...folder };
+  return { irVersion: Math.max(irVersion, 4), producerName, opsets, metadata, graph, ...own, ...folder };
 }
 
 function parseOpset(r: ProtoReader): [domain: string, version: number] {
@@ -188,29 +196,43 @@ function parseEntry(r: ProtoReader): [key: string, value: string] {
   return [key, value];
 }
 
-function parseFunctionName(r: ProtoReader): string {
-  let name = '';
-  let domain = '';
+function parseFunction(r: ProtoReader, context: Context): LocalFunction {
+  const f: LocalFunction = {
+    name: '',
+    domain: '',
+    overload: '',
+    inputs: [],
+    outputs: [],
+    attributes: [],
+    defaults: new Map(),
+    nodes: [],
+    opsets: new Map(),
+  };
+  const defaults: ProtoReader[] = [];
   for (let field = r.next(); field !== 0; field = r.next()) {
-    if (field === 1) name = r.string();
-    else if (field === 10) domain = normalDomain(r.string());
+    if (field === 1) f.name = r.string();
+    else if (field === 4) f.inputs.push(r.string());
+    else if (field === 5) f.outputs.push(r.string());
+    else if (field === 6) f.attributes.push(r.string());
+    else if (field === 7) f.nodes.push(parseNode(r.message(), context, 0));
+    else if (field === 9) {
+      const [domain, version] = parseOpset(r.message());
+      f.opsets.set(domain, version);
+    } else if (field === 10) f.domain = normalDomain(r.string());
+    else if (field === 11) defaults.push(r.message());
+    else if (field === 13) f.overload = r.string();
     else r.skip();
   }
-  return `${domain}:${name}`;
-}
-
-function refuseFunctions(graph: Graph, functions: ReadonlySet<string>): void {
-  if (functions.size === 0) return;
-  for (const inner of allGraphs(graph)) {
-    for (const node of inner.nodes) {
-      if (!functions.has(`${node.domain}:${node.opType}`)) continue;
-      throw new NorthlightError(
-        'onnx/functions',
-        `The ${describeNode(node)} calls a function that the model defines itself, which is not supported.`,
-        'Inline the functions first, for example with onnx.inliner.inline_local_functions.',
-      );
-    }
-  }
+  const named: Node = {
+    opType: f.name,
+    domain: f.domain,
+    name: f.name,
+    inputs: [],
+    outputs: [],
+    attributes: f.defaults,
+  };
+  for (const reader of defaults) f.defaults.set(...parseAttribute(reader, context, 0, named));
+  return f;
 }
 
 function parseGraph(r: ProtoReader, context: Context, depth: number): Graph {
@@ -232,7 +254,8 @@ function parseGraph(r: ProtoReader, context: Context, depth: number): Graph {
     else if (field === 12) graph.outputs.push(mustHaveType(parseValueInfo(r.message()), 'output'));
     else if (field === 13) {
       const info = parseValueInfo(r.message());
-      if (info.dtype !== undefined) graph.valueInfo.set(info.name, { ...info, dtype: info.dtype });
+      if (info.dtype !== undefined && info.containers === undefined)
+        graph.valueInfo.set(info.name, { name: info.name, dtype: info.dtype, dims: info.dims });
     } else if (field === 15) {
       throw new NorthlightError(
         'onnx/sparse',
@@ -253,6 +276,11 @@ function sortGraphs(graph: Graph): void {
   graph.nodes = topologicalSort(graph);
 }
 
+function sortNodes(f: LocalFunction): void {
+  for (const node of f.nodes) for (const inner of subgraphs(node)) sortGraphs(inner);
+  f.nodes = topologicalSort(f);
+}
+
 function parseNode(r: ProtoReader, context: Context, depth: number): Node {
   if (++context.nodeCount > MAX_NODES) {
     throw new NorthlightError('onnx/too-large', `The model has more than ${MAX_NODES} nodes.`, AGAIN);
@@ -266,7 +294,10 @@ function parseNode(r: ProtoReader, context: Context, depth: number): Node {
     else if (field === 4) node.opType = r.string();
     else if (field === 5) attributes.push(r.message());
     else if (field === 7) node.domain = normalDomain(r.string());
-    else r.skip();
+    else if (field === 8) {
+      const overload = r.string();
+      if (overload !== '') node.overload = overload;
+    } else r.skip();
   }
   // Read last, so that errors can name the node whatever the order of the fields.
   for (const reader of attributes) {
@@ -289,6 +320,7 @@ function parseAttribute(r: ProtoReader, context: Context, depth: number, node: N
   let t: Tensor | undefined;
   let g: Graph | undefined;
   let refused = false;
+  let reference = '';
   const floats: number[] = [];
   const ints: number[] = [];
   const strings: string[] = [];
@@ -303,6 +335,7 @@ function parseAttribute(r: ProtoReader, context: Context, depth: number, node: N
     else if (field === 8) r.ints(ints);
     else if (field === 9) strings.push(r.string());
     else if (field === 20) type = r.int();
+    else if (field === 21) reference = r.string();
     else if (field === 10 || field === 11 || field === 14 || field === 15 || field >= 21) {
       refused = true;
       r.skip();
@@ -311,6 +344,7 @@ function parseAttribute(r: ProtoReader, context: Context, depth: number, node: N
     if (field >= 2 && field <= 9) inferred = [0, 0, 1, 2, 3, 4, 5, 6, 7, 8][field]!;
   }
   if (type === 0) type = inferred;
+  if (reference !== '') return [name, { kind: 'reference', value: reference, type }];
   if (!refused || type === inferred) {
     if (type === ATTRIBUTE_TYPE.float) return [name, { kind: 'float', value: f }];
     if (type === ATTRIBUTE_TYPE.int) return [name, { kind: 'int', value: i }];
@@ -333,35 +367,50 @@ function resident([name, init]: [string, Initializer], context: Context): Tensor
   return isExternal(init) ? readExternal(init, context.folder, name) : init;
 }
 
-function parseValueInfo(r: ProtoReader): { name: string; dtype: DType | undefined; dims: Dim[] | null } {
-  let name = '';
-  let dtype: DType | undefined;
-  let dims: Dim[] | null = null;
-  for (let field = r.next(); field !== 0; field = r.next()) {
-    if (field === 1) name = r.string();
-    else if (field === 2) [dtype, dims] = parseType(r.message());
-    else r.skip();
-  }
-  return { name, dtype, dims };
+interface ParsedType {
+  dtype: DType | undefined;
+  dims: Dim[] | null;
+  containers?: ('sequence' | 'optional')[];
 }
 
-/** TypeProto: only its dense tensor case; sequences, maps and optionals give an undefined element type. */
-function parseType(r: ProtoReader): [DType | undefined, Dim[] | null] {
-  let dtype: DType | undefined;
-  let dims: Dim[] | null = null;
+function parseValueInfo(r: ProtoReader): ParsedType & { name: string } {
+  let name = '';
+  let type: ParsedType = { dtype: undefined, dims: null };
   for (let field = r.next(); field !== 0; field = r.next()) {
-    if (field !== 1) {
-      r.skip();
-      continue;
-    }
-    const t = r.message();
-    for (let inner = t.next(); inner !== 0; inner = t.next()) {
-      if (inner === 1) dtype = dtypeOf(t.int());
-      else if (inner === 2) dims = parseShape(t.message());
-      else t.skip();
-    }
+    if (field === 1) name = r.string();
+    else if (field === 2) type = parseType(r.message());
+    else r.skip();
   }
-  return [dtype, dims];
+  return { name, ...type };
+}
+
+const MAX_CONTAINERS = 8;
+
+/** TypeProto: a dense tensor, or sequences and optionals of one; maps and sparse tensors give an undefined element type. */
+function parseType(r: ProtoReader, depth = 0): ParsedType {
+  let type: ParsedType = { dtype: undefined, dims: null };
+  for (let field = r.next(); field !== 0; field = r.next()) {
+    if (field === 1) {
+      const t = r.message();
+      for (let inner = t.next(); inner !== 0; inner = t.next()) {
+        if (inner === 1) type.dtype = dtypeOf(t.int());
+        else if (inner === 2) type.dims = parseShape(t.message());
+        else t.skip();
+      }
+    } else if ((field === 4 || field === 9) && depth < MAX_CONTAINERS) {
+      const t = r.message();
+      for (let inner = t.next(); inner !== 0; inner = t.next()) {
+        if (inner !== 1) {
+          t.skip();
+          continue;
+        }
+        const element = parseType(t.message(), depth + 1);
+        const container = field === 4 ? 'sequence' : 'optional';
+        type = { ...element, containers: [container, ...(element.containers ?? [])] };
+      }
+    } else r.skip();
+  }
+  return type;
 }
 
 function parseShape(r: ProtoReader): Dim[] {
@@ -385,8 +434,8 @@ function parseShape(r: ProtoReader): Dim[] {
   return dims;
 }
 
-function mustHaveType(info: { name: string; dtype: DType | undefined; dims: Dim[] | null }, what: string): ValueInfo {
-  if (info.dtype !== undefined) return { name: info.name, dtype: info.dtype, dims: info.dims };
+function mustHaveType(info: ParsedType & { name: string }, what: string): ValueInfo {
+  if (info.dtype !== undefined) return { ...info, dtype: info.dtype };
   throw new NorthlightError(
     'onnx/unsupported-type',
     `The graph ${what} "${info.name}" is not a tensor of a type that is supported.`,

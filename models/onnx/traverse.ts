@@ -35,7 +35,7 @@ export function readsOf(node: Node): string[] {
 }
 
 /** Value name → the node of this graph that computes it. */
-export function producers(graph: Graph): Map<string, Node> {
+export function producers(graph: Pick<Graph, 'nodes'>): Map<string, Node> {
   const map = new Map<string, Node>();
   for (const node of graph.nodes) for (const output of node.outputs) if (output !== '') map.set(output, node);
   return map;

@@ -11,6 +11,7 @@ import {
   type Graph,
   type Initializer,
   isExternal,
+  type LocalFunction,
   type Model,
   type Node,
   type ValueInfo,
@@ -152,14 +153,31 @@ function encodeParts(model: Model, initializers: ReadonlyMap<string, Initializer
   w.int(1, model.irVersion);
   if (model.producerName !== '') w.string(2, model.producerName);
   w.message(7, (g) => encodeGraph(g, model.graph, initializers));
-  for (const [domain, version] of model.opsets) {
-    w.message(8, (o) => {
+  encodeOpsets(w, 8, model.opsets);
+  for (const [key, value] of model.metadata) w.message(14, (e) => encodeEntry(e, key, value));
+  for (const f of model.functions?.values() ?? []) w.message(25, (m) => encodeFunction(m, f));
+  return w.parts();
+}
+
+function encodeFunction(w: ProtoWriter, f: LocalFunction): void {
+  w.string(1, f.name);
+  for (const name of f.inputs) w.string(4, name);
+  for (const name of f.outputs) w.string(5, name);
+  for (const name of f.attributes) w.string(6, name);
+  for (const node of f.nodes) w.message(7, (n) => encodeNode(n, node));
+  encodeOpsets(w, 9, f.opsets);
+  w.string(10, f.domain);
+  for (const [name, attribute] of f.defaults) w.message(11, (a) => encodeAttribute(a, name, attribute));
+  if (f.overload !== '') w.string(13, f.overload);
+}
+
+function encodeOpsets(w: ProtoWriter, field: number, opsets: ReadonlyMap<string, number>): void {
+  for (const [domain, version] of opsets) {
+    w.message(field, (o) => {
       o.string(1, domain);
       o.int(2, version);
     });
   }
-  for (const [key, value] of model.metadata) w.message(14, (e) => encodeEntry(e, key, value));
-  return w.parts();
 }
 
 function encodeEntry(w: ProtoWriter, key: string, value: string): void {
@@ -187,6 +205,7 @@ function encodeNode(w: ProtoWriter, node: Node): void {
   w.string(4, node.opType);
   for (const [name, attribute] of node.attributes) w.message(5, (a) => encodeAttribute(a, name, attribute));
   if (node.domain !== '') w.string(7, node.domain);
+  if (node.overload !== undefined) w.string(8, node.overload);
 }
 
 function encodeAttribute(w: ProtoWriter, name: string, attribute: Attribute): void {
@@ -221,7 +240,10 @@ function encodeAttribute(w: ProtoWriter, name: string, attribute: Attribute): vo
       for (const v of attribute.value) w.string(9, v);
       break;
   }
-  w.int(20, ATTRIBUTE_TYPE[attribute.kind]);
+  if (attribute.kind === 'reference') {
+    w.int(20, attribute.type);
+    w.string(21, attribute.value);
+  } else w.int(20, ATTRIBUTE_TYPE[attribute.kind]);
 }
 
 function whole(value: number, name: string): number {
@@ -248,19 +270,26 @@ function encodeTensor(w: ProtoWriter, init: Initializer, name: string): void {
 
 function encodeValueInfo(w: ProtoWriter, info: ValueInfo): void {
   w.string(1, info.name);
-  w.message(2, (type) => {
-    type.message(1, (t) => {
-      t.int(1, DATA_TYPE[info.dtype]);
-      const { dims } = info;
-      if (dims === null) return;
-      t.message(2, (shape) => {
-        for (const dim of dims) {
-          shape.message(1, (d) => {
-            if (typeof dim === 'number') d.int(1, dim);
-            else if (typeof dim === 'string') d.string(2, dim);
-          });
-        }
-      });
+  w.message(2, (type) => encodeType(type, info, info.containers ?? []));
+}
+
+function encodeType(w: ProtoWriter, info: ValueInfo, containers: NonNullable<ValueInfo['containers']>): void {
+  const [outermost, ...inner] = containers;
+  if (outermost !== undefined) {
+    w.message(outermost === 'sequence' ? 4 : 9, (c) => c.message(1, (element) => encodeType(element, info, inner)));
+    return;
+  }
+  w.message(1, (t) => {
+    t.int(1, DATA_TYPE[info.dtype]);
+    const { dims } = info;
+    if (dims === null) return;
+    t.message(2, (shape) => {
+      for (const dim of dims) {
+        shape.message(1, (d) => {
+          if (typeof dim === 'number') d.int(1, dim);
+          else if (typeof dim === 'string') d.string(2, dim);
+        });
+      }
     });
   });
 }

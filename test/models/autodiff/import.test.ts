@@ -86,17 +86,17 @@ describe('importing a graph', () => {
       buildModel({
         opset: 17,
         inputs: { x: [2] },
-        nodes: [{ op: 'Swish', domain, in: ['x'], out: ['y'], name: '/mid/act' }],
+        nodes: [{ op: 'NoSuchOp', domain, in: ['x'], out: ['y'], name: '/mid/act' }],
         outputs: { y: 'float32' },
       });
     const importing = (domain: string) => () => importGraph(createBuilder(), unknown(domain), { inputs: {} });
     expect(importing('')).toThrow(
       expect.objectContaining({
         code: 'onnx/unknown-operator',
-        message: 'Operator Swish at node "/mid/act" is not known.',
+        message: 'Operator NoSuchOp at node "/mid/act" is not known.',
       }),
     );
-    expect(importing('my.lab')).toThrow(/Operator my\.lab::Swish at node "\/mid\/act"/);
+    expect(importing('my.lab')).toThrow(/Operator my\.lab::NoSuchOp at node "\/mid\/act"/);
   });
 
   test('a shape that depends on data is refused with the node that needs it', () => {

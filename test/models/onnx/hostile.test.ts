@@ -33,9 +33,9 @@ function modelWith(graph: Fill, more: Fill = () => {}): Uint8Array {
   });
 }
 
-function node(opType: string, inputs: string[], outputs: string[], more: Fill = () => {}): Fill {
+function node(opType: string, inputs: string[], outputs: string[], more: Fill = () => {}, field = 1): Fill {
   return (w) =>
-    w.message(1, (n) => {
+    w.message(field, (n) => {
       for (const name of inputs) n.string(1, name);
       for (const name of outputs) n.string(2, name);
       n.string(4, opType);
@@ -58,6 +58,26 @@ const all =
   (...fills: Fill[]): Fill =>
   (w) => {
     for (const fill of fills) fill(w);
+  };
+
+/** A call of a function of the model's own. */
+const callOf = (name: string) => node(name, [], ['y'], (n) => n.string(7, 'local'));
+
+/** The rest of a model: a version for the domain "local", and one function in it with one output. */
+const withFunction =
+  (name: string, body: Fill, output?: string): Fill =>
+  (w) => {
+    w.message(8, (o) => {
+      o.string(1, 'local');
+      o.int(2, 1);
+    });
+    w.message(25, (f) => {
+      f.string(1, name);
+      f.string(10, 'local');
+      if (output) f.string(5, output);
+      f.message(9, (o) => o.int(2, 17));
+      body(f);
+    });
   };
 
 /** Parses, letting through only the errors a user can be shown. Returns the code, or 'fine'. */
@@ -227,24 +247,27 @@ describe('hostile structure', () => {
       ),
     ],
     [
-      'functions of its own',
-      'onnx/functions',
+      'a function of its own that reads what nothing defines',
+      'onnx/dangling',
+      modelWith(callOf('F'), withFunction('F', node('Neg', ['ghost'], ['b'], undefined, 7), 'b')),
+    ],
+    [
+      'a function of its own that waits for itself',
+      'onnx/cycle',
       modelWith(
-        node('F', [], ['y'], (n) => n.string(7, 'local')),
-        (w) => {
-          w.message(8, (o) =>
-            all(
-              (x) => x.string(1, 'local'),
-              (x) => x.int(2, 1),
-            )(o),
-          );
-          w.message(25, (f) =>
-            all(
-              (x) => x.string(1, 'F'),
-              (x) => x.string(10, 'local'),
-            )(f),
-          );
-        },
+        callOf('F'),
+        withFunction('F', all(node('Neg', ['a'], ['b'], undefined, 7), node('Neg', ['b'], ['a'], undefined, 7)), 'b'),
+      ),
+    ],
+    [
+      'a function that is defined twice',
+      'onnx/duplicate',
+      modelWith(
+        callOf('F'),
+        all(
+          withFunction('F', () => {}),
+          withFunction('F', () => {}),
+        ),
       ),
     ],
     ['text that is not UTF-8', 'onnx/malformed', modelWith((g) => g.bytes(2, Uint8Array.of(0xc3, 0x28)))],
