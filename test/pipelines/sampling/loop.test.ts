@@ -12,6 +12,7 @@ import {
 } from '#pipelines/sampling/loop.ts';
 import { createGaussianSchedule, parseSchedulerConfig } from '#pipelines/schedulers/index.ts';
 import type { GaussianSchedule } from '#pipelines/schedulers/types.ts';
+import { cases, model, noise } from '#test/pipelines/schedulers/reference.ts';
 import { exactDenoiser, exactLaw, target, toySchedule } from './gaussian.ts';
 
 async function drain<C>(options: SampleLoopOptions<C>): Promise<SampleResult & { events: SampleStep[] }> {
@@ -230,4 +231,46 @@ test('guidance of 1 is the conditional output, 0 the unconditional, 3 three time
   expect(combine(u, c, 1)).toEqual(c);
   expect(combine(u, c, 0)).toEqual(u);
   expect(combine(u, c, 3)).toEqual(Float32Array.of(4, 4));
+});
+
+describe('the loop follows the reference implementation', () => {
+  const deterministic = cases.flatMap((c) => {
+    const config = parseSchedulerConfig({ _class_name: c.scheduler, ...c.config });
+    const schedule = createGaussianSchedule(config, { steps: c.num_inference_steps, eta: c.step_kwargs.eta ?? 0 });
+    return schedule.steps.every((step) => step.std === 0)
+      ? [{ name: `${c.scheduler} ${JSON.stringify(c.config)}`, c, schedule }]
+      : [];
+  });
+
+  test('in as many samplers as have no noise of their own', () => {
+    expect(new Set(deterministic.map((d) => d.schedule.name))).toEqual(
+      new Set(['ddim', 'euler', 'heun', 'dpm-solver-multistep', 'pndm', 'flow-match-euler']),
+    );
+  });
+
+  test.each(deterministic)('$name', async ({ c, schedule }) => {
+    const { events } = await drain({
+      denoiser: {
+        dims: [6],
+        predict: async (samples, timestep) => Float32Array.from(model([...samples], timestep)),
+      },
+      schedule,
+      rows: rowsOf(1),
+      initialNoise: Float32Array.from(noise(0)),
+      keepTrajectory: false,
+    });
+    events.forEach((event, s) => {
+      event.samples.forEach((v, i) => {
+        // States are float32.
+        expect(Math.abs(v - c.prev_samples[s]![i]!)).toBeLessThan(2e-5 * Math.max(1, Math.abs(v)));
+      });
+    });
+  });
+
+  test('a sampler with a memory has no log-probabilities to keep', async () => {
+    const { schedule } = deterministic.find((d) => d.schedule.name === 'dpm-solver-multistep')!;
+    await expect(drain({ denoiser: curved, schedule, rows: rowsOf(1), keepTrajectory: true })).rejects.toMatchObject({
+      code: 'sampling/no-log-prob',
+    });
+  });
 });
