@@ -1,4 +1,5 @@
 import type { GradientCase } from '#test/support/check-gradient.ts';
+import { contribCases } from './contrib.ts';
 import { convCases } from './conv.ts';
 import { elementwiseCases } from './elementwise.ts';
 import { matmulCases } from './matmul.ts';
@@ -11,6 +12,7 @@ import { softmaxCases } from './softmax.ts';
 
 /** Every gradient check, by the file under `models/ops` whose rules it exercises. */
 export const gradientCases: Readonly<Record<string, readonly GradientCase[]>> = {
+  contrib: contribCases,
   conv: convCases,
   elementwise: elementwiseCases,
   matmul: matmulCases,
