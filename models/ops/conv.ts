@@ -3,7 +3,7 @@ import type { GraphBuilder, Value } from '#models/onnx/builder.ts';
 import { numel } from '#models/tensor/tensor.ts';
 import { defineOp, type InferContext, type NodeAttributes } from './define.ts';
 
-interface Geometry {
+export interface Geometry {
   kernel: readonly number[];
   strides: readonly number[];
   dilations: readonly number[];
@@ -182,7 +182,7 @@ function columnWeightGrad(op: GraphBuilder, x: Value, dy: Value, g: Geometry): V
   return op.reshape(op.transpose(folded, [0, 1, 3, 2]), [m, cg, ...g.kernel]);
 }
 
-function cartesian(sizes: readonly number[]): number[][] {
+export function cartesian(sizes: readonly number[]): number[][] {
   return sizes.reduce<number[][]>(
     (rows, n) => rows.flatMap((r) => Array.from({ length: n }, (_, i) => [...r, i])),
     [[]],
@@ -218,26 +218,32 @@ export const conv = defineOp({
   },
 });
 
+/**
+ * Geometry and output sizes of a transposed convolution. `output_shape` and `auto_pad` decide the padding: what the natural
+ * size exceeds the wanted one by is cut, the larger half at the beginning for SAME_LOWER and at the end for SAME_UPPER.
+ */
 function transposeGeometry(c: InferContext): { g: Geometry; out: number[] } {
   const kernel = c.x(1).dims.slice(2);
   const spatial = c.x(0).dims.slice(2);
-  if (c.attrs.str('auto_pad', 'NOTSET') !== 'NOTSET' || c.attrs.has('output_shape')) {
-    throw new NorthlightError(
-      'onnx/unsupported',
-      `ConvTranspose "${c.node.name}" uses auto_pad or output_shape, which is not supported yet.`,
-      'Export the model with explicit padding.',
-    );
+  const auto = c.attrs.str('auto_pad', 'NOTSET');
+  const zeros = kernel.map(() => 0);
+  const explicit = geometry(c.attrs, kernel, spatial);
+  const padded = auto === 'NOTSET' ? explicit : { ...explicit, padBegin: zeros, padEnd: zeros };
+  const extra = c.attrs.ints('output_padding', zeros);
+  const natural = spatial.map(
+    (n, i) => (n - 1) * padded.strides[i]! + padded.dilations[i]! * (kernel[i]! - 1) + 1 + extra[i]!,
+  );
+  const asked = c.attrs.ints('output_shape', []);
+  const same = auto.startsWith('SAME');
+  if (asked.length === 0 && !same) {
+    return { g: padded, out: natural.map((n, i) => n - padded.padBegin[i]! - padded.padEnd[i]!) };
   }
-  const g = geometry(c.attrs, kernel, spatial);
-  const extra = c.attrs.ints(
-    'output_padding',
-    kernel.map(() => 0),
-  );
-  const out = spatial.map(
-    (n, i) =>
-      (n - 1) * g.strides[i]! - g.padBegin[i]! - g.padEnd[i]! + g.dilations[i]! * (kernel[i]! - 1) + 1 + extra[i]!,
-  );
-  return { g, out };
+  const wanted = asked.length > 0 ? asked.slice(-kernel.length) : spatial.map((n, i) => n * padded.strides[i]!);
+  const total = natural.map((n, i) => Math.max(0, n - wanted[i]!));
+  const padBegin = total.map((t) => (auto === 'SAME_UPPER' ? Math.floor(t / 2) : t - Math.floor(t / 2)));
+  // With a kernel smaller than the stride the natural size is the smaller, and the runtime leaves it.
+  const out = asked.length > 0 ? [...wanted] : natural.map((n, i) => n - total[i]!);
+  return { g: { ...padded, padBegin, padEnd: total.map((t, i) => t - padBegin[i]!) }, out };
 }
 
 /** ONNX `ConvTranspose`. x `[N, C, …]`, w `[C, M/group, …]`. The adjoint of a convolution, so its gradients are convolutions. */

@@ -1,7 +1,7 @@
 import { NorthlightError } from '#models/errors.ts';
 import type { GraphBuilder, Value } from '#models/onnx/builder.ts';
 import { dtypeOf } from '#models/onnx/data-types.ts';
-import { type DType, fromNumbers, type Tensor, toNumbers } from '#models/tensor/tensor.ts';
+import { BYTES_PER_ELEMENT, type DType, fromNumbers, type Tensor, toNumbers } from '#models/tensor/tensor.ts';
 import {
   broadcastDims,
   defineOp,
@@ -14,7 +14,7 @@ import {
 /** d y / d x of a one-input operator, as an expression. */
 type UnaryRule = (context: GradContext & { x0: Value }) => Value;
 
-const unary = (
+export const unary = (
   opType: string,
   sinceVersion: number,
   derivative: UnaryRule | 'none',
@@ -46,12 +46,18 @@ const binary = (
     fold: ([a, b], attrs) => [foldBinary(a!, b!, (x, y, dtype) => fold(x, y, dtype, attrs), result)],
   });
 
-const variadic = (opType: string, sinceVersion: number, grad: GradRule): OpDefinition =>
+const variadic = (
+  opType: string,
+  sinceVersion: number,
+  grad: GradRule,
+  fold: (a: number, b: number) => number,
+): OpDefinition =>
   defineOp({
     opType,
     sinceVersion,
     infer: ({ x, inputs }) => [{ dtype: x(0).dtype, dims: broadcastDims(inputs.map((v) => v!.dims)) }],
     grad,
+    fold: (inputs) => [inputs.map((t) => t!).reduce((a, b) => foldBinary(a, b, (x, y) => fold(x, y)))],
   });
 
 function foldBinary(a: Tensor, b: Tensor, f: (a: number, b: number, dtype: DType) => number, result?: DType): Tensor {
@@ -92,12 +98,9 @@ export function broadcastReader(dims: readonly number[]): (t: Tensor) => number[
 }
 
 const isInteger = (d: DType) => d.startsWith('int') || d.startsWith('uint');
-const one = (op: GraphBuilder, v: Value) => op.scalar(1, v.dtype);
+export const one = (op: GraphBuilder, v: Value) => op.scalar(1, v.dtype);
 /** 1 where the condition holds, in the gradient's dtype. */
-const indicator = (op: GraphBuilder, condition: Value, like: Value) => op.cast(condition, like.dtype);
-
-const SQRT_2 = Math.SQRT2;
-const INV_SQRT_2PI = 1 / Math.sqrt(2 * Math.PI);
+export const indicator = (op: GraphBuilder, condition: Value, like: Value) => op.cast(condition, like.dtype);
 
 export const elementwise: readonly OpDefinition[] = [
   // Arithmetic
@@ -138,16 +141,27 @@ export const elementwise: readonly OpDefinition[] = [
       const p = op.cast(exponent, base.dtype);
       const value = c.constant(1);
       const constant = value && value.data.length === 1 ? toNumbers(value)[0] : undefined;
-      // p·x^(p−1), without a Pow for the common squares and roots.
+      // p·x^(p−1), without a Pow for common exponents; x⁰ has no slope, not even at zero.
       const dBase = () => {
         if (constant === 2) return op.mulScalar(base, 2);
+        if (constant === 1) return one(op, base);
+        if (constant === 0) return op.scalar(0, base.dtype);
         if (constant === 0.5) return op.div(op.scalar(0.5, base.dtype), y);
         if (constant === 3) return op.mulScalar(op.mul(base, base), 3);
-        return op.mul(p, op.apply('Pow', [base, op.addScalar(p, -1)]));
+        if (constant === -1) return op.neg(op.mul(y, y));
+        if (constant === -0.5) return op.mulScalar(op.mul(y, op.mul(y, y)), -0.5);
+        const slope = op.mul(p, op.apply('Pow', [base, op.addScalar(p, -1)]));
+        if (value && toNumbers(value).every((v) => v !== 0)) return slope;
+        return op.where(op.apply('Equal', [p, op.scalar(0, p.dtype)]), op.scalar(0, p.dtype), slope);
+      };
+      // y·ln x, which goes to 0 with x.
+      const dExponent = () => {
+        const zero = op.scalar(0, base.dtype);
+        return op.mul(y, op.log(op.where(op.apply('Equal', [base, zero]), one(op, base), base)));
       };
       return [
         needs(0) ? op.mul(dy, dBase()) : null,
-        needs(1) ? op.cast(op.mul(op.mul(dy, y), op.log(base)), exponent.dtype) : null,
+        needs(1) ? op.cast(op.mul(dy, dExponent()), exponent.dtype) : null,
       ];
     },
     (a, b) => a ** b,
@@ -166,11 +180,21 @@ export const elementwise: readonly OpDefinition[] = [
     ({ op, y }) => op.neg(op.mul(y, y)),
     (x) => 1 / x,
   ),
-  variadic('Sum', 13, ({ dy, inputs }) => inputs.map(() => dy)),
-  variadic('Mean', 13, ({ op, dy, inputs }) => inputs.map(() => op.mulScalar(dy, 1 / inputs.length))),
+  variadic(
+    'Sum',
+    13,
+    ({ dy, inputs }) => inputs.map(() => dy),
+    (a, b) => a + b,
+  ),
+  defineOp({
+    opType: 'Mean',
+    sinceVersion: 13,
+    infer: ({ x, inputs }) => [{ dtype: x(0).dtype, dims: broadcastDims(inputs.map((v) => v!.dims)) }],
+    grad: ({ op, dy, inputs }) => inputs.map(() => op.mulScalar(dy, 1 / inputs.length)),
+  }),
   // Ties: the gradient goes to the first input that attains the extremum, as a subgradient.
-  variadic('Max', 13, (c) => extremum(c)),
-  variadic('Min', 13, (c) => extremum(c)),
+  variadic('Max', 13, (c) => extremum(c), Math.max),
+  variadic('Min', 13, (c) => extremum(c), Math.min),
   // y = a − b·q with a whole quotient q.
   binary(
     'Mod',
@@ -187,8 +211,17 @@ export const elementwise: readonly OpDefinition[] = [
   unary('Exp', 13, ({ y }) => y, Math.exp),
   unary('Log', 13, ({ op, x0 }) => op.apply('Reciprocal', [x0]), Math.log),
   unary('Sqrt', 13, ({ op, y }) => op.div(op.scalar(0.5, y.dtype), y), Math.sqrt),
-  unary('Sin', 7, ({ op, x0 }) => op.apply('Cos', [x0])),
-  unary('Cos', 7, ({ op, x0 }) => op.neg(op.apply('Sin', [x0]))),
+  unary('Sin', 7, ({ op, x0 }) => op.apply('Cos', [x0]), Math.sin),
+  unary('Cos', 7, ({ op, x0 }) => op.neg(op.apply('Sin', [x0])), Math.cos),
+  unary('Tan', 7, ({ op, y }) => op.addScalar(op.mul(y, y), 1)),
+  unary('Asin', 7, ({ op, x0 }) => op.apply('Reciprocal', [op.sqrt(op.sub(one(op, x0), op.mul(x0, x0)))])),
+  unary('Acos', 7, ({ op, x0 }) => op.neg(op.apply('Reciprocal', [op.sqrt(op.sub(one(op, x0), op.mul(x0, x0)))]))),
+  unary('Atan', 7, ({ op, x0 }) => op.apply('Reciprocal', [op.addScalar(op.mul(x0, x0), 1)])),
+  unary('Sinh', 9, ({ op, x0 }) => op.apply('Cosh', [x0])),
+  unary('Cosh', 9, ({ op, x0 }) => op.apply('Sinh', [x0])),
+  unary('Asinh', 9, ({ op, x0 }) => op.apply('Reciprocal', [op.sqrt(op.addScalar(op.mul(x0, x0), 1))])),
+  unary('Acosh', 9, ({ op, x0 }) => op.apply('Reciprocal', [op.sqrt(op.addScalar(op.mul(x0, x0), -1))])),
+  unary('Atanh', 9, ({ op, x0 }) => op.apply('Reciprocal', [op.sub(one(op, x0), op.mul(x0, x0))])),
   unary('Tanh', 13, ({ op, y }) => op.sub(one(op, y), op.mul(y, y))),
   unary('Sigmoid', 13, ({ op, y }) => op.mul(y, op.sub(one(op, y), y))),
   unary('Erf', 13, ({ op, x0 }) => op.mulScalar(op.exp(op.neg(op.mul(x0, x0))), 2 / Math.sqrt(Math.PI))),
@@ -198,57 +231,38 @@ export const elementwise: readonly OpDefinition[] = [
     return op.apply('Reciprocal', [op.mul(d, d)]);
   }),
 
-  // Activations
-  unary(
-    'Relu',
-    14,
-    ({ op, x0, dy }) => indicator(op, op.apply('Greater', [x0, op.scalar(0, x0.dtype)]), dy),
-    (x) => Math.max(x, 0),
-  ),
-  unary('LeakyRelu', 16, ({ op, x0, attrs }) =>
-    op.where(
-      op.apply('Greater', [x0, op.scalar(0, x0.dtype)]),
-      one(op, x0),
-      op.scalar(attrs.float('alpha', 0.01), x0.dtype),
-    ),
-  ),
-  unary('Elu', 6, ({ op, x0, y, attrs }) =>
-    op.where(op.apply('Greater', [x0, op.scalar(0, x0.dtype)]), one(op, x0), op.addScalar(y, attrs.float('alpha', 1))),
-  ),
-  unary('HardSigmoid', 6, ({ op, y, dy, attrs }) =>
-    op.mulScalar(
-      indicator(
-        op,
-        op.apply('And', [op.apply('Greater', [y, op.scalar(0, y.dtype)]), op.apply('Less', [y, one(op, y)])]),
-        dy,
-      ),
-      attrs.float('alpha', 0.2),
-    ),
-  ),
-  defineOp({
-    opType: 'PRelu',
-    sinceVersion: 16,
-    infer: ({ x }) => [x(0)],
-    grad: ({ op, x, dy }) => {
-      const positive = op.apply('Greater', [x(0), op.scalar(0, dy.dtype)]);
-      const zero = op.scalar(0, dy.dtype);
-      return [op.where(positive, dy, op.mul(dy, x(1))), op.where(positive, zero, op.mul(dy, x(0)))];
-    },
-  }),
-  // Gelu(x) = x·Φ(x); the tanh form is the usual approximation (Hendrycks and Gimpel 2016, arXiv:1606.08415).
-  unary('Gelu', 20, ({ op, x0, attrs }) =>
-    attrs.str('approximate', 'none') === 'tanh' ? geluTanhDerivative(op, x0) : geluDerivative(op, x0),
-  ),
   defineOp({
     opType: 'Clip',
     sinceVersion: 13,
     infer: ({ x }) => [x(0)],
-    grad: ({ op, x, inputs, dy }) => {
+    grad: ({ op, x, inputs, dy, needs }) => {
+      const [, low, high] = inputs;
       let g = dy;
-      if (inputs[1]) g = op.mul(g, indicator(op, op.apply('GreaterOrEqual', [x(0), inputs[1]]), dy));
-      if (inputs[2]) g = op.mul(g, indicator(op, op.apply('LessOrEqual', [x(0), inputs[2]]), dy));
-      return [g, ...inputs.slice(1).map(() => null)];
+      if (low) g = op.mul(g, indicator(op, op.apply('GreaterOrEqual', [x(0), low]), dy));
+      if (high) g = op.mul(g, indicator(op, op.apply('LessOrEqual', [x(0), high]), dy));
+      // A bound gets what it cut off; where the bounds cross, the upper one wins.
+      let below: Value | null = null;
+      if (low && needs(1)) {
+        below = op.mul(dy, indicator(op, op.apply('Less', [x(0), low]), dy));
+        if (high) below = op.mul(below, indicator(op, op.apply('LessOrEqual', [low, high]), dy));
+      }
+      let above: Value | null = null;
+      if (high && needs(2)) {
+        const highest = low ? op.apply('Max', [x(0), low]) : x(0);
+        above = op.mul(dy, indicator(op, op.apply('Greater', [highest, high]), dy));
+      }
+      return [g, below, above].slice(0, inputs.length);
     },
+    fold: ([v, low, high]) => [
+      fromNumbers(
+        v!.dtype,
+        v!.dims,
+        toNumbers(v!).map((n) => {
+          const raised = low ? Math.max(n, toNumbers(low)[0]!) : n;
+          return high ? Math.min(raised, toNumbers(high)[0]!) : raised;
+        }),
+      ),
+    ],
   }),
   defineOp({
     opType: 'Where',
@@ -279,6 +293,14 @@ export const elementwise: readonly OpDefinition[] = [
     grad: ({ op, x, dy }) => [op.cast(dy, x(0).dtype)],
     fold: ([a], attrs) => [fromNumbers(castTarget(attrs), a!.dims, toNumbers(a!))],
   }),
+  // To the type of its second input, of which it reads nothing else.
+  defineOp({
+    opType: 'CastLike',
+    sinceVersion: 15,
+    infer: ({ x }) => [{ dtype: x(1).dtype, dims: x(0).dims }],
+    decompose: ({ op, x }) => [op.cast(x(0), x(1).dtype)],
+    fold: ([a, like]) => [fromNumbers(like!.dtype, a!.dims, toNumbers(a!))],
+  }),
   defineOp({
     opType: 'Identity',
     sinceVersion: 1,
@@ -304,10 +326,35 @@ export const elementwise: readonly OpDefinition[] = [
   unary('Not', 1, 'none', (x) => Number(!x)),
   unary('Floor', 13, 'none', Math.floor),
   unary('Ceil', 13, 'none', Math.ceil),
-  unary('Round', 11, 'none'),
+  unary('Round', 11, 'none', roundHalfEven),
+  ...(['BitwiseAnd', 'BitwiseOr', 'BitwiseXor'] as const).map((opType) =>
+    binary(opType, 18, 'none', (a, b, dtype) => bitwise[opType](a, b, dtype)),
+  ),
+  binary('BitShift', 11, 'none', (a, b, dtype, attrs) => {
+    const [x, n] = [BigInt(a), BigInt(b)];
+    const shifted = attrs.str('direction') === 'LEFT' ? x << n : x >> n;
+    return Number(BigInt.asUintN(8 * BYTES_PER_ELEMENT[dtype], shifted));
+  }),
+  unary('BitwiseNot', 18, 'none'),
   defineOp({ opType: 'IsNaN', sinceVersion: 13, infer: ({ x }) => [{ dtype: 'bool', dims: x(0).dims }], grad: 'none' }),
   defineOp({ opType: 'IsInf', sinceVersion: 10, infer: ({ x }) => [{ dtype: 'bool', dims: x(0).dims }], grad: 'none' }),
 ];
+
+function roundHalfEven(x: number): number {
+  const f = Math.floor(x);
+  return x - f > 0.5 || (x - f === 0.5 && f % 2 !== 0) ? f + 1 : f;
+}
+
+const integerOf = (v: bigint, dtype: DType): number => {
+  const bits = 8 * BYTES_PER_ELEMENT[dtype];
+  return Number(dtype.startsWith('u') ? BigInt.asUintN(bits, v) : BigInt.asIntN(bits, v));
+};
+
+const bitwise = {
+  BitwiseAnd: (a: number, b: number, dtype: DType) => integerOf(BigInt(a) & BigInt(b), dtype),
+  BitwiseOr: (a: number, b: number, dtype: DType) => integerOf(BigInt(a) | BigInt(b), dtype),
+  BitwiseXor: (a: number, b: number, dtype: DType) => integerOf(BigInt(a) ^ BigInt(b), dtype),
+};
 
 const compare = {
   Equal: (a: number, b: number) => a === b,
@@ -325,22 +372,6 @@ function extremum({ op, inputs, y, dy }: GradContext): Value[] {
     taken = taken ? op.apply('Or', [taken, attains]) : attains;
     return op.mul(dy, op.cast(mine, dy.dtype));
   });
-}
-
-/** Φ(x) + x·φ(x). */
-function geluDerivative(op: GraphBuilder, x: Value): Value {
-  const cdf = op.mulScalar(op.addScalar(op.apply('Erf', [op.mulScalar(x, 1 / SQRT_2)]), 1), 0.5);
-  const pdf = op.mulScalar(op.exp(op.mulScalar(op.mul(x, x), -0.5)), INV_SQRT_2PI);
-  return op.add2(cdf, op.mul(x, pdf));
-}
-
-function geluTanhDerivative(op: GraphBuilder, x: Value): Value {
-  const k = Math.sqrt(2 / Math.PI);
-  const x2 = op.mul(x, x);
-  const t = op.tanh(op.mulScalar(op.mul(x, op.addScalar(op.mulScalar(x2, 0.044715), 1)), k));
-  const sech2 = op.sub(op.scalar(1, x.dtype), op.mul(t, t));
-  const inner = op.mulScalar(op.addScalar(op.mulScalar(x2, 3 * 0.044715), 1), k);
-  return op.mulScalar(op.add2(op.addScalar(t, 1), op.mul(x, op.mul(sech2, inner))), 0.5);
 }
 
 /** @throws {NorthlightError} `onnx/dtype` for a type we cannot hold. */

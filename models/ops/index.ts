@@ -1,16 +1,29 @@
 import { NorthlightError } from '#models/errors.ts';
 import { GraphBuilder, type InferNode } from '#models/onnx/builder.ts';
+import { activations } from './activations.ts';
+import { attention, rotaryEmbedding } from './attention.ts';
+import { col2Im } from './col2im.ts';
 import { contribOps } from './contrib/index.ts';
 import { refusedHint } from './contrib/refused.ts';
 import { conv, convTranspose } from './conv.ts';
 import { type InferContext, NodeAttributes, type OpDefinition } from './define.ts';
+import { einsum } from './einsum.ts';
 import { elementwise } from './elementwise.ts';
-import { einsum, gemm, matmul } from './matmul.ts';
+import { affineGrid, gridSample } from './grid-sample.ts';
+import { negativeLogLikelihoodLoss, softmaxCrossEntropyLoss } from './losses.ts';
+import { gemm, matmul } from './matmul.ts';
 import { batchNormalization, groupNormalization, instanceNormalization, layerNormalization } from './normalization.ts';
-import { averagePool, globalAveragePool, globalMaxPool, maxPool, scatterElements } from './pool.ts';
+import { cumSum, hardmax, oneHot, reverseSequence, topK } from './order.ts';
+import { otherNorms } from './other-norms.ts';
+import { pad } from './pad.ts';
+import { averagePool, globalAveragePool, globalLpPool, globalMaxPool, lpPool, maxPool, maxUnpool } from './pool.ts';
+import { quantizeOps } from './quantize.ts';
+import { randomOps } from './random.ts';
 import { reductions } from './reduce.ts';
 import { resize } from './resize.ts';
 import { scan } from './scan.ts';
+import { scatterOps } from './scatter.ts';
+import { selectionOps } from './selection.ts';
 import { shapeOps } from './shape.ts';
 import { logSoftmax, softmax } from './softmax.ts';
 
@@ -18,8 +31,20 @@ import { logSoftmax, softmax } from './softmax.ts';
 export const operators: ReadonlyMap<string, OpDefinition> = new Map(
   [
     ...elementwise,
+    ...activations,
     ...shapeOps,
+    pad,
+    ...scatterOps,
     scan,
+    ...selectionOps,
+    topK,
+    cumSum,
+    reverseSequence,
+    oneHot,
+    hardmax,
+    col2Im,
+    gridSample,
+    affineGrid,
     ...reductions,
     matmul,
     gemm,
@@ -30,13 +55,22 @@ export const operators: ReadonlyMap<string, OpDefinition> = new Map(
     instanceNormalization,
     groupNormalization,
     batchNormalization,
+    ...otherNorms,
+    attention,
+    rotaryEmbedding,
     softmax,
     logSoftmax,
     maxPool,
     averagePool,
     globalAveragePool,
     globalMaxPool,
-    scatterElements,
+    lpPool,
+    globalLpPool,
+    maxUnpool,
+    negativeLogLikelihoodLoss,
+    softmaxCrossEntropyLoss,
+    ...quantizeOps,
+    ...randomOps,
     resize,
     ...contribOps,
   ].map((d) => [operatorKey(d.domain ?? '', d.opType), d]),

@@ -1,5 +1,5 @@
 import { NorthlightError } from '#models/errors.ts';
-import type { GraphBuilder, Value } from '#models/onnx/builder.ts';
+import type { Value } from '#models/onnx/builder.ts';
 import { numel } from '#models/tensor/tensor.ts';
 import { broadcastDims, defineOp, type InferContext } from './define.ts';
 
@@ -80,66 +80,3 @@ export const gemm = defineOp({
     ];
   },
 });
-
-interface Equation {
-  terms: string[];
-  result: string;
-}
-
-function parseEquation(equation: string, operands: number, where: string): Equation {
-  const compact = equation.replaceAll(' ', '');
-  const [left = '', right] = compact.split('->');
-  const terms = left.split(',');
-  const bad = compact.includes('.') || terms.length !== operands || terms.some((t) => new Set(t).size !== t.length);
-  if (bad)
-    throw new NorthlightError(
-      'onnx/einsum',
-      `Einsum equation "${equation}" of "${where}" is not supported.`,
-      'Supported: one letter per axis, no ellipsis, no repeated letter within an operand.',
-    );
-  const counts = new Map<string, number>();
-  for (const c of terms.join('')) counts.set(c, (counts.get(c) ?? 0) + 1);
-  const implied = [...counts]
-    .filter(([, k]) => k === 1)
-    .map(([c]) => c)
-    .sort()
-    .join('');
-  return { terms, result: right ?? implied };
-}
-
-/** Gradient of each operand: the Einsum of dy with the other operands, into that operand's axes. */
-export const einsum = defineOp({
-  opType: 'Einsum',
-  sinceVersion: 12,
-  infer: ({ x, inputs, attrs, node }) => {
-    const { terms, result } = parseEquation(attrs.str('equation'), inputs.length, node.name);
-    const size = new Map(terms.flatMap((t, i) => [...t].map((c, j) => [c, x(i).dims[j]!] as const)));
-    return [{ dtype: x(0).dtype, dims: [...result].map((c) => size.get(c)!) }];
-  },
-  grad: ({ op, x, inputs, attrs, dy, node, needs }) => {
-    const { terms, result } = parseEquation(attrs.str('equation'), inputs.length, node.name);
-    return inputs.map((_, i) => {
-      if (!needs(i)) return null;
-      const mine = terms[i]!;
-      const others = terms.filter((_, j) => j !== i);
-      const available = new Set([...result, ...others.join('')]);
-      const present = [...mine].filter((c) => available.has(c)).join('');
-      const g = op.apply('Einsum', [dy, ...inputs.filter((_, j) => j !== i).map((v) => v!)], {
-        equation: `${[result, ...others].join(',')}->${present}`,
-      });
-      return spread(op, g, mine, present, x(i).dims);
-    });
-  },
-});
-
-/** An axis summed away inside one operand gets the same gradient along its whole length. */
-function spread(op: GraphBuilder, g: Value, wanted: string, present: string, dims: readonly number[]): Value {
-  if (wanted === present) return g;
-  return op.expand(
-    op.reshape(
-      g,
-      [...wanted].map((c, i) => (present.includes(c) ? dims[i]! : 1)),
-    ),
-    dims,
-  );
-}

@@ -1,7 +1,9 @@
-import type { Value } from '#models/onnx/builder.ts';
+import { NorthlightError } from '#models/errors.ts';
+import type { GraphBuilder, Value } from '#models/onnx/builder.ts';
 import { fromNumbers, numel } from '#models/tensor/tensor.ts';
-import { geometry, outputSize } from './conv.ts';
+import { type Geometry, geometry, outputSize } from './conv.ts';
 import { defineOp, type InferContext } from './define.ts';
+import { knownInts } from './shape.ts';
 
 function pooled(c: InferContext) {
   const spatial = c.x(0).dims.slice(2);
@@ -27,7 +29,14 @@ export const maxPool = defineOp({
       { dtype: 'int64', dims },
     ];
   },
-  grad: ({ op, x, dy, outputs }) => {
+  grad: ({ op, x, dy, outputs, attrs, node }) => {
+    if (attrs.int('storage_order', 0) === 1 && x(0).dims.length > 3) {
+      throw new NorthlightError(
+        'grad/unsupported',
+        `No gradient for MaxPool with column-major indices at node "${node.name}".`,
+        'Freeze the parameters upstream of it, or export it with storage_order 0.',
+      );
+    }
     const n = numel(x(0).dims);
     const zeros = op.expand(op.scalar(0, dy.dtype), [n]);
     const count = numel(dy.dims);
@@ -39,9 +48,7 @@ export const maxPool = defineOp({
   },
 });
 
-export const scatterElements = defineOp({ opType: 'ScatterElements', sinceVersion: 18, infer: ({ x }) => [x(0)] });
-
-/** The adjoint of averaging: dy divided by each window's count, spread by a one-channel transposed convolution of ones. */
+/** The adjoint of averaging: dy divided by each window's count, spread over the window. */
 export const averagePool = defineOp({
   opType: 'AveragePool',
   sinceVersion: 19,
@@ -69,22 +76,83 @@ export const averagePool = defineOp({
       .reduce<number[]>((acc, row) => acc.flatMap((a) => row.map((b) => a * b)), [1])
       .map((v) => 1 / v);
     const weighted = op.mul(dy, op.constant(fromNumbers(dy.dtype, [1, 1, ...out], inverse)));
-    const single: Value = op.reshape(weighted, [dy.dims[0]! * dy.dims[1]!, 1, ...out]);
-    const ones = op.constant(fromNumbers(dy.dtype, [1, 1, ...g.kernel], new Array<number>(numel(g.kernel)).fill(1)));
-    const full = size.map((n, i) => n + g.padBegin[i]! + g.padEnd[i]!);
-    const natural = out.map((m, i) => (m - 1) * g.strides[i]! + g.dilations[i]! * (g.kernel[i]! - 1) + 1);
-    // Rows that no window reaches (or that only ceil mode reaches) are added as zeros or cut away.
-    let spread = op.apply('ConvTranspose', [single, ones], {
-      kernel_shape: g.kernel,
-      strides: g.strides,
-      dilations: g.dilations,
-    });
-    const after = full.map((f, i) => Math.max(0, f - natural[i]!));
-    spread = op.pad(spread, [0, 0, ...after.map(() => 0), 0, 0, ...after]);
-    size.forEach((n, i) => {
-      if (spread.dims[2 + i] !== n) spread = op.slice(spread, 2 + i, g.padBegin[i]!, g.padBegin[i]! + n);
-    });
-    return [op.reshape(spread, x(0).dims)];
+    return [spreadWindows(op, weighted, g, x(0).dims)];
+  },
+});
+
+/**
+ * The adjoint of summing each window: every element of dy is added to all elements under its window, by a one-channel
+ * transposed convolution of ones.
+ */
+function spreadWindows(op: GraphBuilder, dy: Value, g: Geometry, dims: readonly number[]): Value {
+  const size = dims.slice(2);
+  const out = dy.dims.slice(2);
+  const single: Value = op.reshape(dy, [dy.dims[0]! * dy.dims[1]!, 1, ...out]);
+  const ones = op.constant(fromNumbers(dy.dtype, [1, 1, ...g.kernel], new Array<number>(numel(g.kernel)).fill(1)));
+  const full = size.map((n, i) => n + g.padBegin[i]! + g.padEnd[i]!);
+  const natural = out.map((m, i) => (m - 1) * g.strides[i]! + g.dilations[i]! * (g.kernel[i]! - 1) + 1);
+  // Rows that no window reaches (or that only ceil mode reaches) are added as zeros or cut away.
+  let spread = op.apply('ConvTranspose', [single, ones], {
+    kernel_shape: g.kernel,
+    strides: g.strides,
+    dilations: g.dilations,
+  });
+  const after = full.map((f, i) => Math.max(0, f - natural[i]!));
+  spread = op.pad(spread, [0, 0, ...after.map(() => 0), 0, 0, ...after]);
+  size.forEach((n, i) => {
+    if (spread.dims[2 + i] !== n) spread = op.slice(spread, 2 + i, g.padBegin[i]!, g.padBegin[i]! + n);
+  });
+  return op.reshape(spread, dims);
+}
+
+/** |x|^(p−1)·sign x and y^(1−p), of which the gradient of a p-norm is made; a window of zeros gives none. */
+function normParts(op: GraphBuilder, x: Value, y: Value, p: number): readonly [ofX: Value, ofY: Value] {
+  const zero = op.scalar(0, x.dtype);
+  const isZero = op.apply('Equal', [y, zero]);
+  const power = (v: Value, e: number) => (e === 1 ? v : op.apply('Pow', [v, op.scalar(e, x.dtype)]));
+  if (p === 1) return [op.apply('Sign', [x]), op.cast(op.apply('Not', [isZero]), x.dtype)];
+  const ofX = p === 2 ? x : op.mul(op.apply('Sign', [x]), power(op.apply('Abs', [x]), p - 1));
+  const safe = op.where(isZero, op.scalar(1, x.dtype), y);
+  return [ofX, op.where(isZero, zero, p === 2 ? op.apply('Reciprocal', [safe]) : power(safe, 1 - p))];
+}
+
+/** (Σ |x|^p)^(1/p) over each window: dx = sign(x)·|x|^(p−1) times the spread dy·y^(1−p). */
+export const lpPool = defineOp({
+  opType: 'LpPool',
+  sinceVersion: 18,
+  infer: (c) => [{ dtype: c.x(0).dtype, dims: pooled(c).dims }],
+  grad: (c) => {
+    const { op, x, y, dy, attrs } = c;
+    const [ofX, ofY] = normParts(op, x(0), y, attrs.int('p', 2));
+    return [op.mul(ofX, spreadWindows(op, op.mul(dy, ofY), pooled(c).g, x(0).dims))];
+  },
+});
+
+export const globalLpPool = defineOp({
+  opType: 'GlobalLpPool',
+  sinceVersion: 2,
+  infer: (c) => globalDims(c),
+  grad: ({ op, x, y, dy, attrs }) => {
+    const [ofX, ofY] = normParts(op, x(0), y, attrs.int('p', 2));
+    return [op.mul(ofX, op.mul(dy, ofY))];
+  },
+});
+
+/** Puts each element where a MaxPool found it, among zeros. */
+export const maxUnpool = defineOp({
+  opType: 'MaxUnpool',
+  sinceVersion: 11,
+  infer: (c) => {
+    const { dims, dtype } = c.x(0);
+    if (c.inputs[2]) return [{ dtype, dims: knownInts(c, 2) }];
+    const kernel = c.attrs.ints('kernel_shape');
+    const g = geometry(c.attrs, kernel, dims.slice(2));
+    const out = dims.slice(2).map((n, i) => (n - 1) * g.strides[i]! - g.padBegin[i]! - g.padEnd[i]! + kernel[i]!);
+    return [{ dtype, dims: [...dims.slice(0, 2), ...out] }];
+  },
+  grad: ({ op, x, inputs, dy }) => {
+    const flat = op.reshape(dy, [numel(dy.dims)]);
+    return [op.gather(flat, x(1), 0), ...inputs.slice(1).map(() => null)];
   },
 });
 

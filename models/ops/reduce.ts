@@ -25,7 +25,7 @@ const keptDims = (c: InferContext) => {
 /** A reduction; `grad` gets dy and y with the reduced axes kept at size 1, and how many elements each sum covers. */
 const reduction = (
   opType: string,
-  grad: ((c: GradContext, dy: Value, y: Value, count: number) => Value) | undefined,
+  grad: (c: GradContext, dy: Value, y: Value, count: number) => Value,
   fold?: (values: number[]) => number,
 ): OpDefinition =>
   defineOp({
@@ -36,18 +36,11 @@ const reduction = (
       const keep = c.attrs.int('keepdims', 1) === 1;
       return [{ dtype: c.x(0).dtype, dims: keep ? keptDims(c) : c.x(0).dims.filter((_, i) => !axes.has(i)) }];
     },
-    ...(grad
-      ? {
-          grad: (c: GradContext) => {
-            const kept = keptDims(c);
-            const count = numel(c.x(0).dims) / numel(kept);
-            return [
-              grad(c, c.op.reshape(c.dy, kept), c.op.reshape(c.y, kept), count),
-              ...c.inputs.slice(1).map(() => null),
-            ];
-          },
-        }
-      : {}),
+    grad: (c) => {
+      const kept = keptDims(c);
+      const count = numel(c.x(0).dims) / numel(kept);
+      return [grad(c, c.op.reshape(c.dy, kept), c.op.reshape(c.y, kept), count), ...c.inputs.slice(1).map(() => null)];
+    },
     ...(fold
       ? {
           fold: ([t, axes], attrs) => [
@@ -90,6 +83,24 @@ const extremum = (c: GradContext, dy: Value, y: Value) => {
   return op.mul(mask, op.div(dy, op.reduceSum(mask, axes)));
 };
 
+/** Each factor gets the product of the others, also when some are zero. */
+const product = (c: GradContext, dy: Value) => {
+  const { op, x } = c;
+  const axes = axesOf(c);
+  const one = op.scalar(1, dy.dtype);
+  const zero = op.scalar(0, dy.dtype);
+  const isZero = (v: Value) => op.apply('Equal', [v, zero]);
+  const safe = op.where(isZero(x(0)), one, x(0));
+  const rest = op.apply('ReduceProd', [safe, op.i64(axes)], { noop_with_empty_axes: 1 });
+  const zeros = op.apply('ReduceSum', [op.cast(isZero(x(0)), dy.dtype), op.i64(axes)], { noop_with_empty_axes: 1 });
+  const others = op.where(
+    isZero(x(0)),
+    op.where(op.apply('Equal', [zeros, one]), rest, zero),
+    op.where(isZero(zeros), op.div(rest, safe), zero),
+  );
+  return op.mul(dy, others);
+};
+
 export const reductions: readonly OpDefinition[] = [
   reduction(
     'ReduceSum',
@@ -98,11 +109,16 @@ export const reductions: readonly OpDefinition[] = [
   ),
   reduction('ReduceMean', (c, dy, _y, count) => spread(c.op, c.op.mulScalar(dy, 1 / count), c.x(0))),
   reduction('ReduceSumSquare', (c, dy) => c.op.mul(c.op.mulScalar(c.x(0), 2), dy)),
-  reduction('ReduceL2', (c, dy, y) => c.op.mul(c.x(0), c.op.div(dy, y))),
+  // At the origin, where the norm has a corner, zero.
+  reduction('ReduceL2', (c, dy, y) => {
+    const zero = c.op.scalar(0, y.dtype);
+    const safe = c.op.where(c.op.apply('Equal', [y, zero]), c.op.scalar(1, y.dtype), y);
+    return c.op.mul(c.x(0), c.op.div(dy, safe));
+  }),
   reduction('ReduceL1', (c, dy) => c.op.mul(c.op.apply('Sign', [c.x(0)]), dy)),
   reduction('ReduceLogSumExp', (c, dy, y) => c.op.mul(c.op.exp(c.op.sub(c.x(0), y)), dy)),
   reduction('ReduceLogSum', (c, dy, y) => spread(c.op, c.op.div(dy, c.op.exp(y)), c.x(0))),
   reduction('ReduceMax', extremum, (v) => Math.max(...v)),
   reduction('ReduceMin', extremum, (v) => Math.min(...v)),
-  reduction('ReduceProd', undefined, (v) => v.reduce((a, b) => a * b, 1)),
+  reduction('ReduceProd', product, (v) => v.reduce((a, b) => a * b, 1)),
 ];

@@ -202,6 +202,11 @@ export const shapeOps: readonly OpDefinition[] = [
       return [{ dtype: x(0).dtype, dims: [numel(x(0).dims.slice(0, a)), numel(x(0).dims.slice(a))] }];
     },
     grad: (c) => [back(c)],
+    fold: ([t], attrs) => {
+      const axis = attrs.int('axis', 1);
+      const a = axis < 0 ? axis + t!.dims.length : axis;
+      return [foldReshape(t!, [numel(t!.dims.slice(0, a)), numel(t!.dims.slice(a))])];
+    },
   }),
   defineOp({
     opType: 'Squeeze',
@@ -255,9 +260,19 @@ export const shapeOps: readonly OpDefinition[] = [
     fold: (parts, attrs) => {
       const first = parts[0]!;
       const axis = normalizeAxis(attrs.int('axis'), first.dims.length);
-      if (axis !== 0) throw new NorthlightError('onnx/fold', 'Only the first axis is folded.');
-      const values = parts.flatMap((p) => toNumbers(p!));
-      return [fromNumbers(first.dtype, [parts.reduce((s, p) => s + p!.dims[0]!, 0), ...first.dims.slice(1)], values)];
+      const outer = numel(first.dims.slice(0, axis));
+      const rows = parts.map((p) => ({ values: toNumbers(p!), width: numel(p!.dims.slice(axis)) }));
+      const values = Array.from({ length: outer }, (_, o) =>
+        rows.flatMap((r) => r.values.slice(o * r.width, (o + 1) * r.width)),
+      ).flat();
+      const size = parts.reduce((total, p) => total + p!.dims[axis]!, 0);
+      return [
+        fromNumbers(
+          first.dtype,
+          first.dims.map((d, i) => (i === axis ? size : d)),
+          values,
+        ),
+      ];
     },
   }),
   defineOp({
@@ -333,37 +348,21 @@ export const shapeOps: readonly OpDefinition[] = [
       );
       return withNulls(c, summed);
     },
-  }),
-  defineOp({
-    opType: 'Pad',
-    sinceVersion: 13,
-    infer: (c) => {
-      const { pads, rank } = fullPads(c);
-      return [{ dtype: c.x(0).dtype, dims: c.x(0).dims.map((d, i) => d + pads[i]! + pads[rank + i]!) }];
-    },
-    grad: (c) => {
-      const { op, x, attrs } = c;
-      const mode = attrs.str('mode', 'constant');
-      if (mode !== 'constant') {
-        throw new NorthlightError(
-          'grad/unsupported',
-          `No gradient for Pad mode "${mode}" at node "${c.node.name}".`,
-          'Freeze the parameters upstream of it, or use constant padding.',
-        );
-      }
-      const { pads, rank } = fullPads(c);
-      // What was added is cut away; what negative padding cut away has no part in y and gets zeros.
-      let g = c.dy;
-      x(0).dims.forEach((_, axis) => {
-        const before = Math.max(0, pads[axis]!);
-        const after = Math.max(0, pads[rank + axis]!);
-        if (before > 0 || after > 0) g = op.slice(g, axis, before, g.dims[axis]! - after);
+    fold: ([t, repeats]) => {
+      const dims = t!.dims.map((d, i) => d * toNumbers(repeats!)[i]!);
+      const values = toNumbers(t!);
+      const out = Array.from({ length: numel(dims) }, (_, flat) => {
+        let rest = flat;
+        let at = 0;
+        let step = 1;
+        for (let i = dims.length - 1; i >= 0; i--) {
+          at += ((rest % dims[i]!) % t!.dims[i]!) * step;
+          rest = Math.floor(rest / dims[i]!);
+          step *= t!.dims[i]!;
+        }
+        return values[at]!;
       });
-      g = op.pad(
-        g,
-        pads.map((p) => Math.max(0, -p)),
-      );
-      return withNulls(c, g);
+      return [fromNumbers(t!.dtype, dims, out)];
     },
   }),
   defineOp({
@@ -393,7 +392,6 @@ export const shapeOps: readonly OpDefinition[] = [
     },
     fold: ([a, i], attrs) => [gatherNumbers(a!, i!, attrs.int('axis', 0))],
   }),
-  defineOp({ opType: 'ScatterND', sinceVersion: 18, infer: ({ x }) => [x(0)] }),
   defineOp({
     opType: 'Shape',
     sinceVersion: 15,
@@ -458,6 +456,16 @@ export const shapeOps: readonly OpDefinition[] = [
       c.op.apply('Trilu', [c.dy, c.inputs[1] ?? null], { upper: c.attrs.int('upper', 1) }),
       ...c.inputs.slice(1).map(() => null),
     ],
+    fold: ([t, diagonal], attrs) => {
+      const [rows, columns] = t!.dims.slice(-2) as [number, number];
+      const k = diagonal ? toNumbers(diagonal)[0]! : 0;
+      const upper = attrs.int('upper', 1) === 1;
+      const kept = toNumbers(t!).map((v, flat) => {
+        const off = (flat % columns) - (Math.floor(flat / columns) % rows) - k;
+        return (upper ? off >= 0 : off <= 0) ? v : 0;
+      });
+      return [fromNumbers(t!.dtype, t!.dims, kept)];
+    },
   }),
   defineOp({ opType: 'ArgMax', sinceVersion: 13, infer: argDims, grad: 'none' }),
   defineOp({ opType: 'ArgMin', sinceVersion: 13, infer: argDims, grad: 'none' }),
@@ -500,19 +508,6 @@ function argDims({ x, attrs }: InferContext) {
   const axis = normalizeAxis(attrs.int('axis', 0), x(0).dims.length);
   const keep = attrs.int('keepdims', 1) === 1;
   return [{ dtype: 'int64' as DType, dims: x(0).dims.flatMap((d, i) => (i === axis ? (keep ? [1] : []) : [d])) }];
-}
-
-function fullPads(c: InferContext): { pads: number[]; rank: number } {
-  const rank = c.x(0).dims.length;
-  const given = knownInts(c, 1);
-  if (!c.inputs[3]) return { pads: given, rank };
-  const axes = knownInts(c, 3).map((a) => normalizeAxis(a, rank));
-  const pads = new Array<number>(2 * rank).fill(0);
-  axes.forEach((a, i) => {
-    pads[a] = given[i]!;
-    pads[rank + a] = given[axes.length + i]!;
-  });
-  return { pads, rank };
 }
 
 export function shapeRange(rank: number, start: number, end: number): number[] {

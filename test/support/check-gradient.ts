@@ -30,6 +30,8 @@ export interface GradientCase {
   readonly direct?: boolean;
   /** The runtime has no kernel for the nodes as written (or none in float64): differences are of the imported graph. */
   readonly decomposed?: boolean;
+  /** The opset the graph is written in, where its operators are newer than the one that we build in. */
+  readonly opset?: number;
 }
 
 export const normal: Draw = (rng, n) => Array.from({ length: n }, () => rng.normal());
@@ -76,7 +78,9 @@ function buildForward(c: GradientCase, dtype: DType): Forward {
   const made = c.build(op, ...inputs);
   const outputs = Array.isArray(made) ? (made as readonly Value[]) : [made as Value];
   for (const v of outputs) op.output(v);
-  return { op, inputs, outputs, model: op.toModel(c.title) };
+  const model = op.toModel(c.title);
+  if (c.opset) model.opsets.set('', c.opset);
+  return { op, inputs, outputs, model };
 }
 
 /** The graph that differences are taken of. */

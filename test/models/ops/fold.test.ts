@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { WORKING_OPSET } from '#models/onnx/builder.ts';
-import { type Attribute, int, ints, type Model, type Node, tensorAttribute } from '#models/onnx/ir.ts';
+import { type Attribute, int, ints, type Model, type Node, str, tensorAttribute } from '#models/onnx/ir.ts';
 import { encodeModel } from '#models/onnx/write.ts';
 import { NodeAttributes } from '#models/ops/define.ts';
 import { inferNode, operators } from '#models/ops/index.ts';
@@ -11,7 +11,8 @@ import { gradientCases } from './cases/index.ts';
 
 interface FoldCase {
   readonly opType: string;
-  readonly inputs: readonly Tensor[];
+  /** Null: left out. */
+  readonly inputs: readonly (Tensor | null)[];
   readonly attributes?: Readonly<Record<string, Attribute>>;
   readonly outputs?: number;
 }
@@ -28,10 +29,26 @@ const cases: readonly FoldCase[] = [
   ...['Add', 'Sub', 'Mul', 'Div'].map((opType) => ({ opType, inputs: [x, f32([2, 1], [2, -4])] })),
   { opType: 'Mod', inputs: [x, f32([], [2])], attributes: { fmod: int(1) } },
   { opType: 'Mod', inputs: [a, b], attributes: { fmod: int(1) } },
+  ...['Sum', 'Max', 'Min'].map((opType) => ({ opType, inputs: [x, f32([3], [1, 2, -4]), f32([2, 1], [1, 5])] })),
+  ...['Max', 'Min'].map((opType) => ({ opType, inputs: [a, b, i64([2, 1], [1, 5])] })),
+  { opType: 'Max', inputs: [x] },
+  ...['BitwiseAnd', 'BitwiseOr', 'BitwiseXor'].flatMap((opType) => [
+    { opType, inputs: [a, b] },
+    { opType, inputs: [fromNumbers('uint8', [3], [200, 7, 255]), fromNumbers('uint8', [1], [13])] },
+  ]),
+  ...['LEFT', 'RIGHT'].map((direction) => ({
+    opType: 'BitShift',
+    inputs: [fromNumbers('uint8', [3], [200, 7, 255]), fromNumbers('uint8', [1], [3])],
+    attributes: { direction: str(direction) },
+  })),
+  { opType: 'BitwiseNot', inputs: [a] },
   { opType: 'Pow', inputs: [positive, f32([], [0.5])] },
   { opType: 'Pow', inputs: [i64([2], [3, -2]), i64([], [3])] },
   ...['Neg', 'Abs', 'Sign', 'Identity'].map((opType) => ({ opType, inputs: [a] })),
-  ...['Neg', 'Abs', 'Sign', 'Relu', 'Floor', 'Ceil', 'Exp', 'Reciprocal'].map((opType) => ({ opType, inputs: [x] })),
+  ...['Neg', 'Abs', 'Sign', 'Relu', 'Floor', 'Ceil', 'Exp', 'Reciprocal', 'Sin', 'Cos', 'Round'].map((opType) => ({
+    opType,
+    inputs: [x],
+  })),
   ...['Log', 'Sqrt'].map((opType) => ({ opType, inputs: [positive] })),
   ...['Equal', 'Greater', 'Less', 'GreaterOrEqual', 'LessOrEqual'].map((opType) => ({
     opType,
@@ -57,13 +74,100 @@ const cases: readonly FoldCase[] = [
   { opType: 'Expand', inputs: [b, i64([2], [2, 1])] },
   { opType: 'Gather', inputs: [b, scalar(-1)] },
   { opType: 'Gather', inputs: [a, i64([2], [2, 0])], attributes: { axis: int(1) } },
+  { opType: 'Concat', inputs: [a, i64([2, 1], [1, 2])], attributes: { axis: int(1) } },
+  { opType: 'Flatten', inputs: [i64([1, 2, 3], [1, 2, 3, 4, 5, 6])], attributes: { axis: int(-1) } },
+  { opType: 'Tile', inputs: [a, i64([2], [2, 3])] },
+  { opType: 'Clip', inputs: [x, f32([], [-0.5]), f32([], [1])] },
+  { opType: 'Clip', inputs: [a, scalar(3)] },
+  { opType: 'CastLike', inputs: [x, scalar(0)] },
+  { opType: 'Trilu', inputs: [i64([2, 3], [1, 2, 3, 4, 5, 6])] },
+  { opType: 'Trilu', inputs: [i64([2, 3], [1, 2, 3, 4, 5, 6]), scalar(-1)], attributes: { upper: int(0) } },
+  { opType: 'Pad', inputs: [a, i64([4], [0, 2, 1, -1]), scalar(9)] },
+  ...['reflect', 'edge', 'wrap'].flatMap((mode) => [
+    { opType: 'Pad', inputs: [a, i64([4], [1, 2, 0, 1])], attributes: { mode: str(mode) } },
+    { opType: 'Pad', inputs: [a, i64([2], [1, -1]), null, i64([1], [1])], attributes: { mode: str(mode) } },
+  ]),
+  { opType: 'GatherElements', inputs: [a, i64([1, 3], [1, 0, -1])] },
+  { opType: 'GatherElements', inputs: [a, i64([2, 2], [1, 0, -1, -3])], attributes: { axis: int(1) } },
+  { opType: 'GatherND', inputs: [a, i64([2, 2], [0, 1, 1, -1])] },
+  { opType: 'GatherND', inputs: [a, i64([3, 1], [1, 0, -1])] },
+  { opType: 'GatherND', inputs: [a, i64([2, 2, 1], [1, 0, -1, 2])], attributes: { batch_dims: int(1) } },
+  { opType: 'ScatterND', inputs: [a, i64([2, 1], [1, 0]), i64([2, 3], [1, 2, 3, 4, 5, 6])] },
+  ...['none', 'add', 'mul', 'max', 'min'].map((reduction) => ({
+    opType: 'ScatterND',
+    inputs: [b, i64([2, 1], [-1, 0]), i64([2], [3, 1])],
+    attributes: { reduction: str(reduction) },
+  })),
+  ...[0, 1].flatMap((exclusive) =>
+    [0, 1].map((reverse) => ({
+      opType: 'CumSum',
+      inputs: [a, scalar(exclusive)],
+      attributes: { exclusive: int(exclusive), reverse: int(reverse) },
+    })),
+  ),
+  { opType: 'NonZero', inputs: [a] },
+  { opType: 'NonZero', inputs: [bool([1, 0, 1])] },
+  { opType: 'Unique', inputs: [i64([6], [2, 1, 1, 3, 4, 3])], outputs: 4 },
+  { opType: 'Unique', inputs: [i64([6], [2, 1, 1, 3, 4, 3])], attributes: { sorted: int(0) }, outputs: 4 },
+  {
+    opType: 'Unique',
+    inputs: [i64([4, 2], [3, 4, 1, 2, 3, 4, 1, 0])],
+    attributes: { axis: int(0) },
+    outputs: 4,
+  },
+  { opType: 'Unique', inputs: [i64([2, 3], [2, 1, 2, 4, 3, 4])], attributes: { axis: int(1) }, outputs: 4 },
+  { opType: 'Hardmax', inputs: [x] },
+  { opType: 'QuantizeLinear', inputs: [x, f32([], [0.1]), fromNumbers('int8', [], [3])] },
+  { opType: 'QuantizeLinear', inputs: [x, f32([], [0.1])] },
+  { opType: 'DynamicQuantizeLinear', inputs: [x], outputs: 3 },
+  {
+    opType: 'MatMulInteger',
+    inputs: [fromNumbers('uint8', [2, 3], [1, 2, 3, 4, 5, 6]), fromNumbers('uint8', [3, 1], [1, 2, 3])],
+  },
+  {
+    opType: 'QLinearMatMul',
+    inputs: [
+      fromNumbers('uint8', [2, 3], [1, 2, 3, 4, 5, 6]),
+      f32([], [0.1]),
+      fromNumbers('uint8', [], [0]),
+      fromNumbers('uint8', [3, 1], [1, 2, 3]),
+      f32([], [0.1]),
+      fromNumbers('uint8', [], [0]),
+      f32([], [0.1]),
+      fromNumbers('uint8', [], [0]),
+    ],
+  },
+  {
+    opType: 'ConvInteger',
+    inputs: [fromNumbers('uint8', [1, 1, 3], [1, 2, 3]), fromNumbers('uint8', [2, 1, 2], [1, 2, 3, 4])],
+    attributes: { pads: ints([1, 0]) },
+  },
+  {
+    opType: 'QLinearConv',
+    inputs: [
+      fromNumbers('uint8', [1, 1, 3], [1, 2, 3]),
+      f32([], [0.1]),
+      fromNumbers('uint8', [], [0]),
+      fromNumbers('uint8', [2, 1, 2], [1, 2, 3, 4]),
+      f32([], [0.1]),
+      fromNumbers('uint8', [], [0]),
+      f32([], [0.1]),
+      fromNumbers('uint8', [], [0]),
+    ],
+    attributes: { strides: ints([2]) },
+  },
+  ...['RandomNormalLike', 'RandomUniformLike'].map((opType) => ({ opType, inputs: [x] })),
+  { opType: 'RandomNormalLike', inputs: [a], attributes: { dtype: int(1) } },
+  ...['RandomNormal', 'RandomUniform'].map((opType) => ({ opType, inputs: [], attributes: { shape: ints([2, 3]) } })),
+  { opType: 'Bernoulli', inputs: [f32([2], [0, 1])] },
+  { opType: 'Multinomial', inputs: [x], attributes: { sample_size: int(4) } },
   { opType: 'ConstantOfShape', inputs: [i64([2], [2, 3])] },
   { opType: 'ConstantOfShape', inputs: [i64([1], [2])], attributes: { value: tensorAttribute(i64([1], [5])) } },
   { opType: 'ConstantOfShape', inputs: [i64([0], [])] },
   { opType: 'Range', inputs: [scalar(2), scalar(11), scalar(3)] },
   { opType: 'Range', inputs: [scalar(5), scalar(0), scalar(-2)] },
   { opType: 'Range', inputs: [f32([], [0]), f32([], [1]), f32([], [0.3])] },
-  ...['IsNaN', 'IsInf', 'Round', 'Softplus'].map((opType) => ({ opType, inputs: [x] })),
+  ...['IsNaN', 'IsInf', 'Softplus'].map((opType) => ({ opType, inputs: [x] })),
   { opType: 'Shape', inputs: [a] },
   { opType: 'Shape', inputs: [f32([2, 1, 3], [1, 2, 3, 4, 5, 6])], attributes: { start: int(-2), end: int(3) } },
   { opType: 'Size', inputs: [a] },
@@ -82,10 +186,13 @@ const nodeOf = ({ opType, inputs, attributes = {}, outputs = 1 }: FoldCase): Nod
   opType,
   domain: '',
   name: 'node',
-  inputs: inputs.map((_, i) => `x${i}`),
+  inputs: inputs.map((t, i) => (t ? `x${i}` : '')),
   outputs: Array.from({ length: outputs }, (_, i) => `y${i}`),
   attributes: new Map(Object.entries(attributes)),
 });
+
+const present = (c: FoldCase): [number, Tensor][] =>
+  c.inputs.flatMap((t, i) => (t ? [[i, t] as [number, Tensor]] : []));
 
 /** The node alone in a model, its inputs fed. */
 async function runNode(c: FoldCase, dtypes: readonly DType[]): Promise<Tensor[]> {
@@ -98,25 +205,31 @@ async function runNode(c: FoldCase, dtypes: readonly DType[]): Promise<Tensor[]>
     graph: {
       name: 'fold',
       nodes: [node],
-      inputs: c.inputs.map((t, i) => ({ name: node.inputs[i]!, dtype: t.dtype, dims: t.dims })),
+      inputs: present(c).map(([i, t]) => ({ name: node.inputs[i]!, dtype: t.dtype, dims: t.dims })),
       outputs: node.outputs.map((name, i) => ({ name, dtype: dtypes[i]!, dims: null })),
       initializers: new Map(),
       valueInfo: new Map(),
     },
   };
   const session = await createSession(encodeModel(model), { threads: 1 });
-  const out = await session.run(Object.fromEntries(c.inputs.map((t, i) => [node.inputs[i]!, t])));
+  const out = await session.run(Object.fromEntries(present(c).map(([i, t]) => [node.inputs[i]!, t])));
   await session.release();
   return node.outputs.map((name) => out[name]!);
 }
 
-const foldOf = (c: FoldCase) => operators.get(c.opType)!.fold?.(c.inputs, new NodeAttributes(nodeOf(c)));
+const foldOf = (c: FoldCase) =>
+  operators.get(c.opType)!.fold?.(
+    c.inputs.map((t) => t ?? undefined),
+    new NodeAttributes(nodeOf(c)),
+  );
 
 /** What the shape rule says when every input is known. */
 function inferOf(c: FoldCase) {
   const node = nodeOf(c);
-  const values = c.inputs.map((t, i) => ({ name: node.inputs[i]!, dtype: t.dtype, dims: t.dims }));
-  return inferNode(node, values, (name) => c.inputs[node.inputs.indexOf(name)], WORKING_OPSET);
+  const values = c.inputs
+    .map((t, i) => t && { name: node.inputs[i]!, dtype: t.dtype, dims: t.dims })
+    .map((v) => v ?? undefined);
+  return inferNode(node, values, (name) => c.inputs[node.inputs.indexOf(name)] ?? undefined, WORKING_OPSET);
 }
 
 /** The last bit of a transcendental function differs between libraries. */
@@ -131,7 +244,7 @@ const expectSame = (folded: Tensor, ran: Tensor) => {
 describe('the shape, the type and, where it folds, the value of a node', () => {
   for (const c of cases) {
     const text = [
-      ...c.inputs.map((t) => `${t.dtype}[${t.dims}]`),
+      ...c.inputs.map((t) => (t ? `${t.dtype}[${t.dims}]` : 'nothing')),
       ...Object.entries(c.attributes ?? {}).map(([k, v]) =>
         v.kind === 'tensor' ? k : `${k} ${JSON.stringify(v.value)}`,
       ),

@@ -55,6 +55,13 @@ export const convCases: readonly GradientCase[] = [
   }),
   conv('3D', [1, 2, 4, 3, 4], [3, 2, 2, 3, 1], { pads: [1, 1, 0, 0, 1, 0] }),
   conv('3D, strided', [1, 2, 4, 5, 4], [2, 2, 3, 3, 3], { strides: [1, 2, 2], pads: [1, 1, 1, 1, 1, 1] }),
+  conv('3D, grouped, dilated, strided', [1, 4, 4, 5, 4], [4, 2, 2, 2, 2], {
+    group: 2,
+    strides: [2, 1, 1],
+    dilations: [1, 2, 1],
+    pads: [0, 1, 0, 1, 0, 1],
+  }),
+  conv('1D, auto_pad SAME_LOWER', [2, 3, 7], [4, 3, 2], { auto_pad: str('SAME_LOWER'), strides: [3] }),
   conv('auto_pad SAME_UPPER', [1, 2, 6, 5], [3, 2, 3, 2], { auto_pad: str('SAME_UPPER'), strides: [2, 2] }),
   conv('auto_pad SAME_LOWER', [1, 2, 6, 5], [3, 2, 2, 3], { auto_pad: str('SAME_LOWER'), strides: [2, 1] }),
   conv('auto_pad VALID', [1, 2, 6, 5], [3, 2, 2, 3], { auto_pad: str('VALID') }),
@@ -68,6 +75,26 @@ export const convCases: readonly GradientCase[] = [
   transposed('asymmetric padding', [1, 2, 4, 4], [2, 3, 3, 3], { pads: [1, 0, 0, 2] }),
   transposed('dilated', [1, 2, 4, 4], [2, 3, 3, 2], { dilations: [2, 1], strides: [1, 2] }),
   transposed('two groups', [1, 4, 3, 3], [4, 3, 3, 3], { group: 2, strides: [2, 2] }),
+  ...['SAME_UPPER', 'SAME_LOWER', 'VALID'].flatMap((auto) => [
+    transposed(`auto_pad ${auto}`, [1, 2, 3, 4], [2, 3, 3, 4], { auto_pad: str(auto), strides: [2, 1] }),
+    transposed(`auto_pad ${auto}, kernel smaller than the stride`, [1, 2, 3], [2, 3, 2], {
+      auto_pad: str(auto),
+      strides: [3],
+    }),
+  ]),
+  transposed('with output_shape', [1, 2, 3, 4], [2, 3, 3, 3], { output_shape: [6, 8], strides: [2, 2] }),
+  transposed('with output_shape, SAME_UPPER', [1, 2, 3, 4], [2, 3, 3, 3], {
+    output_shape: [6, 8],
+    strides: [2, 2],
+    auto_pad: str('SAME_UPPER'),
+  }),
+  transposed('3D, grouped, dilated, with output padding', [1, 4, 2, 3, 2], [4, 2, 2, 1, 2], {
+    group: 2,
+    strides: [2, 1, 2],
+    dilations: [1, 1, 2],
+    pads: [0, 0, 1, 1, 0, 0],
+    output_padding: [1, 0, 1],
+  }),
   transposed('without bias', [1, 2, 3, 3], [2, 2, 2, 2], {}, false),
   transposed('3D', [1, 2, 2, 3, 2], [2, 2, 2, 2, 3], { strides: [2, 1, 2] }),
 ];

@@ -1,4 +1,5 @@
-import { float, str } from '#models/onnx/ir.ts';
+import type { float } from '#models/onnx/ir.ts';
+import { fromNumbers } from '#models/tensor/tensor.ts';
 import { apart, awayFromZero, type Draw, type GradientCase, normal, positive } from '#test/support/check-gradient.ts';
 
 type Attributes = Record<string, number | ReturnType<typeof float>>;
@@ -29,6 +30,9 @@ const power = (exponent: number): GradientCase => ({
 /** Exact eighths in ±2: with a modulus near 0.75, no quotient is near a whole number's jump. */
 const away: Draw = (rng, n) => Array.from({ length: n }, () => rng.int(5) - 2 + 0.2 + 0.3 * rng.uniform());
 
+/** In ±0.7: inside the domain of the inverse functions. */
+const inner: Draw = (rng, n) => Array.from({ length: n }, () => 1.4 * rng.uniform() - 0.7);
+
 export const elementwiseCases: readonly GradientCase[] = [
   ...['Add', 'Sub', 'Mul', 'Div'].flatMap((opType) => [
     binary(opType, [2, 3], [2, 3]),
@@ -42,7 +46,26 @@ export const elementwiseCases: readonly GradientCase[] = [
     inputs: { x: [2, 3] },
     build: (op, x) => op.mul(op.add2(x!, x!), op.exp(x!)),
   },
-  ...[2, 0.5, 3, -1, 1.7].map(power),
+  ...[2, 1, 0.5, 3, -1, -0.5, 1.7].map(power),
+  {
+    title: 'Pow with an exponent of zero adds nothing, also at zero',
+    inputs: { x: [4] },
+    build: (op, x) => {
+      const flat = op.apply('Pow', [op.mulScalar(x!, 0), op.scalar(0, x!.dtype)]);
+      const mixed = op.apply('Pow', [x!, op.constant(fromNumbers(x!.dtype, [4], [0, 2, 3, 0]))]);
+      return [op.add2(flat, x!), mixed];
+    },
+  },
+  {
+    title: 'Pow of zero by a differentiated exponent',
+    inputs: { p: [[3], positive] },
+    build: (op, p) => op.apply('Pow', [op.constant(fromNumbers(p!.dtype, [3], [0, 2, 0.5])), p!]),
+  },
+  {
+    title: 'Pow of a negative base by a whole number that is computed',
+    inputs: { x: [[4], awayFromZero] },
+    build: (op, x) => op.apply('Pow', [x!, op.cast(op.addScalar(op.mulScalar(x!, 0), 3), 'int64')]),
+  },
   binary('Pow', [2, 3], [3], positive),
   binary('Pow', [3, 1], [1, 4], positive),
   unary('Neg'),
@@ -84,32 +107,20 @@ export const elementwiseCases: readonly GradientCase[] = [
   unary('Sqrt', positive),
   unary('Sin'),
   unary('Cos'),
+  unary('Tan', inner),
+  unary('Asin', inner),
+  unary('Acos', inner),
+  unary('Atan'),
+  unary('Sinh'),
+  unary('Cosh'),
+  unary('Asinh'),
+  unary('Acosh', (rng, n) => positive(rng, n).map((v) => v + 1)),
+  unary('Atanh', inner),
   unary('Tanh'),
   unary('Sigmoid'),
   unary('Erf'),
   unary('Softplus'),
   unary('Softsign', awayFromZero),
-  unary('Relu', awayFromZero),
-  unary('LeakyRelu', awayFromZero, { alpha: float(0.3) }, ' with slope 0.3'),
-  unary('LeakyRelu', awayFromZero),
-  unary('Elu', awayFromZero, { alpha: float(0.7) }, ' with alpha 0.7'),
-  unary('Elu', awayFromZero),
-  // Saturates beyond ±2.5 at slope 0.2: the draw has both sides and the middle.
-  unary('HardSigmoid', (rng, n) => awayFromZero(rng, n).map((v) => (Math.abs(v) > 1 ? v * 3 : v))),
-  unary('HardSigmoid', awayFromZero, { alpha: float(0.25), beta: float(0.4) }, ' with its own slope and offset'),
-  ...[[2, 3, 4], [3, 1], [1]].map(
-    (slope): GradientCase => ({
-      title: `PRelu with slopes [${slope}]`,
-      inputs: { x: [[2, 3, 4], awayFromZero], slope: [slope, positive] },
-      build: (op, x, s) => op.apply('PRelu', [x!, s!]),
-    }),
-  ),
-  unary('Gelu'),
-  {
-    title: 'Gelu in its tanh form',
-    inputs: { x: [3, 5] },
-    build: (op, x) => op.apply('Gelu', [x!], { approximate: str('tanh') }),
-  },
   {
     title: 'Clip on both sides',
     inputs: { x: [[4, 5], apart] },
@@ -124,6 +135,22 @@ export const elementwiseCases: readonly GradientCase[] = [
     title: 'Clip above only',
     inputs: { x: [[4, 5], apart] },
     build: (op, x) => op.apply('Clip', [x!, null, op.scalar(0.2, x!.dtype)]),
+  },
+  {
+    title: 'Clip by bounds that are trained',
+    inputs: { x: [[4, 5], apart], low: [[], () => [-0.52]], high: [[], () => [0.43]] },
+    build: (op, x, low, high) => op.apply('Clip', [x!, low!, high!]),
+  },
+  {
+    title: 'Clip by bounds that cross: the upper one wins',
+    inputs: { x: [[4, 5], apart], low: [[], () => [0.43]], high: [[], () => [-0.52]] },
+    mayVanish: true,
+    build: (op, x, low, high) => op.apply('Clip', [x!, low!, high!]),
+  },
+  {
+    title: 'CastLike',
+    inputs: { x: [2, 3] },
+    build: (op, x) => op.apply('CastLike', [op.exp(x!), op.scalar(0, x!.dtype)]),
   },
   {
     title: 'Where with a broadcast condition and branches',

@@ -22,6 +22,7 @@ const draws: Readonly<Record<string, Draw>> = {
   ReduceLogSum: positive,
   ReduceMax: apart,
   ReduceMin: apart,
+  ReduceProd: awayFromZero,
 };
 
 export const reduceCases: readonly GradientCase[] = [
@@ -34,6 +35,21 @@ export const reduceCases: readonly GradientCase[] = [
     reduce(opType, null, 1, draw),
     reduce(opType, [0], 0, draw, [4]),
   ]),
+  ...[[0], [0, 3], [0, 3, 7]].map(
+    (zeros): GradientCase => ({
+      title: `ReduceProd of rows with ${zeros.length} element(s) of zero`,
+      inputs: { x: [[2, 4], (rng, n) => awayFromZero(rng, n).map((v, i) => (zeros.includes(i) ? 0 : v))] },
+      build: (op, x) => op.apply('ReduceProd', [x!, op.i64([-1])]),
+    }),
+  ),
+  {
+    title: 'ReduceL2 has no slope at the origin',
+    inputs: { x: [2, 3] },
+    build: (op, x) => {
+      const rows = op.concat([op.mulScalar(x!, 0), x!], 0);
+      return op.apply('ReduceL2', [rows, op.i64([-1])], { keepdims: 0 });
+    },
+  },
   {
     title: 'a reduction over no axes is the identity when it says so',
     inputs: { x: [2, 3] },

@@ -1,0 +1,4 @@
+import { describeGradients } from '#test/support/describe-gradients.ts';
+import { lossCases } from './cases/losses.ts';
+
+describeGradients('losses', lossCases);

@@ -1,0 +1,4 @@
+import { describeGradients } from '#test/support/describe-gradients.ts';
+import { quantizeCases } from './cases/quantize.ts';
+
+describeGradients('quantize', quantizeCases);

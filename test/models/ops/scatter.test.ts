@@ -1,0 +1,4 @@
+import { describeGradients } from '#test/support/describe-gradients.ts';
+import { scatterCases } from './cases/scatter.ts';
+
+describeGradients('scatter', scatterCases);
