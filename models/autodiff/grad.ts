@@ -7,6 +7,7 @@ import { dimsEqual, isFloat } from '#models/tensor/tensor.ts';
 import { blockAttention, blockedAttentionGroups } from './blocked-attention.ts';
 import { attentionGroups } from './fused-attention.ts';
 import type { FusedGroups } from './fused-group.ts';
+import { mergeAdapters, mergedAdapterGroups } from './fused-lora.ts';
 import { siluGroups } from './fused-silu.ts';
 import type { KernelSet } from './kernels.ts';
 
@@ -28,6 +29,7 @@ export interface GradientOptions {
  * itself; whoever must know the nodes of the forward pass from those of the backward pass does it before.
  */
 export function fuseForward(op: GraphBuilder, kernels: KernelSet): void {
+  mergeAdapters(op);
   if (kernels === 'ort') blockAttention(op);
 }
 
@@ -105,13 +107,20 @@ export function addGradients(
   return new Map(wrt.map((v) => [v.name, total(v.name)]));
 }
 
-/** Names of floating-point values that depend on `wrt`. */
+/**
+ * Names of values that depend on `wrt`: floating-point ones, and integers that an operator without a rule made of them
+ * (quantised activations), so that a path through those ends in a refusal and not in silence.
+ */
 function reachable(op: GraphBuilder, nodes: readonly Node[], wrt: readonly Value[]): Set<string> {
   const active = new Set(wrt.map((v) => v.name));
+  const isReal = (name: string) => isFloat(op.value(name).dtype);
   for (const node of nodes) {
-    if (!node.inputs.some((n) => active.has(n))) continue;
-    if (operatorOf(node).grad === 'none') continue;
-    for (const o of node.outputs) if (o !== '' && isFloat(op.value(o).dtype)) active.add(o);
+    const from = node.inputs.filter((n) => active.has(n));
+    if (from.length === 0) continue;
+    const { grad } = operatorOf(node);
+    if (grad === 'none') continue;
+    const keepsIntegers = !grad || from.some((n) => !isReal(n));
+    for (const o of node.outputs) if (o !== '' && (keepsIntegers || isReal(o))) active.add(o);
   }
   return active;
 }

@@ -8,6 +8,7 @@ const OLDEST_OPSET = 7;
 const NEWEST_OPSET = 26;
 
 const SQUEEZES = new Set(['Squeeze', 'Unsqueeze']);
+const FLATTENED = new Set(['Softmax', 'LogSoftmax', 'Hardmax']);
 const REDUCTIONS = new Set([
   'ReduceMean',
   'ReduceMax',
@@ -111,7 +112,7 @@ export function upgradeNode(
       attrs.has(name) ? op.constant(fromNumbers(inputs[0]!.dtype, [], [attrs.get(name)!.value as number])) : null;
     return emit('Clip', [inputs[0]!, bound('min'), bound('max')], new Map());
   }
-  if ((node.opType === 'Softmax' || node.opType === 'LogSoftmax') && opset < 13) {
+  if (FLATTENED.has(node.opType) && opset < 13) {
     const x = inputs[0]!;
     const axis = (attrs.get('axis')?.value as number | undefined) ?? 1;
     const a = axis < 0 ? axis + x.dims.length : axis;
@@ -148,6 +149,14 @@ export function upgradeNode(
       ['nearest_mode', str(shrinks ? 'ceil' : 'floor')],
     ]);
     return emit('Resize', [inputs[0]!, null, scales], attributes);
+  }
+  if (node.opType === 'TopK' && opset < 10)
+    return emit('TopK', [inputs[0]!, op.i64([attrs.get('k')!.value as number])], rest('k'));
+  if (node.opType === 'Scatter') return emit('ScatterElements', inputs, attrs);
+  if (node.opType === 'GridSample' && opset < 20) {
+    const mode = (attrs.get('mode')?.value as string | undefined) ?? 'bilinear';
+    const renamed: Readonly<Record<string, string>> = { bilinear: 'linear', bicubic: 'cubic' };
+    return emit('GridSample', inputs, new Map([...rest('mode'), ['mode', str(renamed[mode] ?? mode)]]));
   }
   if (node.opType === 'Dropout' && opset < 12) return emit('Dropout', [inputs[0]!], new Map());
   if (node.opType === 'BatchNormalization' && opset < 14) return emit('BatchNormalization', inputs, rest('spatial'), 1);

@@ -5,7 +5,7 @@ import { encodeModel } from '#models/onnx/write.ts';
 import { createBuilder } from '#models/ops/index.ts';
 import { createSession } from '#models/runtime/session.ts';
 import { Rng } from '#models/tensor/rng.ts';
-import { f32, i64, numel, type Tensor, toNumbers } from '#models/tensor/tensor.ts';
+import { type DType, f32, i64, numel, type Tensor, toNumbers } from '#models/tensor/tensor.ts';
 import { buildModel } from '#test/support/build-model.ts';
 
 interface Old {
@@ -16,6 +16,8 @@ interface Old {
   /** Further inputs, as weights. */
   readonly weights?: readonly (Initializer | null)[];
   readonly outputs?: number;
+  /** Of the outputs; default: float32. */
+  readonly types?: readonly DType[];
 }
 
 const random = (dims: readonly number[], label: string): Tensor =>
@@ -51,7 +53,7 @@ const cases: readonly Old[] = [
   { op: 'Clip', opset: 10, x: [3, 4], attributes: { min: float(-0.5), max: float(0.25) } },
   { op: 'Clip', opset: 7, x: [3, 4], attributes: { max: float(0.25) } },
   { op: 'Clip', opset: 11, x: [3, 4], weights: [null, f32([], [0.1])] },
-  ...['Softmax', 'LogSoftmax'].flatMap((op): Old[] => [
+  ...['Softmax', 'LogSoftmax', 'Hardmax'].flatMap((op): Old[] => [
     { op, opset: 11, x: [2, 3, 4] },
     { op, opset: 11, x: [2, 3, 4], attributes: { axis: int(0) } },
     { op, opset: 11, x: [2, 3, 4], attributes: { axis: int(-2) } },
@@ -90,6 +92,56 @@ const cases: readonly Old[] = [
       weights: [null, null, i64([4], [1, 2, 5, 3])],
     },
   ]),
+  { op: 'TopK', opset: 9, x: [3, 5], attributes: { k: int(2), axis: int(1) }, outputs: 2, types: ['float32', 'int64'] },
+  {
+    op: 'TopK',
+    opset: 10,
+    x: [3, 5],
+    attributes: { axis: int(0) },
+    weights: [i64([1], [2])],
+    outputs: 2,
+    types: ['float32', 'int64'],
+  },
+  {
+    op: 'Scatter',
+    opset: 9,
+    x: [3, 4],
+    attributes: { axis: int(1) },
+    weights: [i64([3, 2], [0, 3, 1, 2, 2, 0]), random([3, 2], 'updates')],
+  },
+  { op: 'DepthToSpace', opset: 7, x: [1, 8, 2, 3], attributes: { blocksize: int(2) } },
+  ...['bilinear', 'nearest', 'bicubic'].map(
+    (mode): Old => ({
+      op: 'GridSample',
+      opset: 16,
+      x: [1, 2, 4, 5],
+      attributes: { mode: str(mode), padding_mode: str('reflection') },
+      weights: [random([1, 3, 3, 2], 'grid')],
+    }),
+  ),
+  { op: 'GridSample', opset: 16, x: [1, 2, 4, 5], weights: [random([1, 3, 3, 2], 'grid')] },
+  {
+    op: 'Resize',
+    opset: 11,
+    x: [1, 2, 3, 4],
+    attributes: { coordinate_transformation_mode: str('tf_half_pixel_for_nn'), nearest_mode: str('floor') },
+    weights: [f32([0], []), f32([4], [1, 1, 2, 0.5])],
+  },
+  { op: 'MeanVarianceNormalization', opset: 9, x: [2, 3, 4, 2], attributes: { axes: ints([0, 2, 3]) } },
+  {
+    op: 'AveragePool',
+    opset: 10,
+    x: [1, 2, 5, 6],
+    attributes: { kernel_shape: ints([2, 2]), ceil_mode: int(1), strides: ints([2, 2]) },
+  },
+  {
+    op: 'AveragePool',
+    opset: 7,
+    x: [1, 2, 5, 6],
+    attributes: { kernel_shape: ints([3, 2]), pads: ints([1, 0, 1, 1]) },
+  },
+  { op: 'MaxPool', opset: 8, x: [1, 2, 5, 6], attributes: { kernel_shape: ints([3, 2]), auto_pad: str('SAME_LOWER') } },
+  { op: 'PRelu', opset: 7, x: [2, 3, 4], weights: [random([3, 1], 'slope')] },
   { op: 'Dropout', opset: 7, x: [2, 3], attributes: { ratio: float(0.5) } },
   { op: 'Dropout', opset: 13, x: [2, 3], weights: [f32([], [0.5])] },
   ...[9, 13].map(
@@ -137,7 +189,7 @@ describe('a node of an older opset', () => {
             ...(c.attributes ? { attributes: c.attributes } : {}),
           },
         ],
-        outputs: Object.fromEntries(outs.map((name) => [name, 'float32'])),
+        outputs: Object.fromEntries(outs.map((name, i) => [name, c.types?.[i] ?? 'float32'])),
       });
       const op = createBuilder();
       const imported = importGraph(op, model, { inputs: {} });
