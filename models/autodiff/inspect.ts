@@ -325,6 +325,17 @@ function reasonOf(node: FlowNode, model: Model): { message: string; hint: string
   return { message, hint: `${freeze}, export it with other operators, or add a rule in models/ops/.` };
 }
 
+/** The way from a node of the file to an output, as a sentence; empty when there is none. `node` is its name or first output. */
+export function wayToOutput(model: Model, node: string): string {
+  const nodes = fileFlow(model);
+  const from = nodes.find((n) => n.name === node) ?? nodes.find((n) => n.outputs[0] === node);
+  const way = from && pathToOutput(nodes, from, new Set(model.graph.outputs.map((o) => o.name)));
+  if (!way) return '';
+  const labels = way.nodes.map(label);
+  const shown = labels.length > 4 ? [...labels.slice(0, 2), '…', ...labels.slice(-2)] : labels;
+  return `It is on the path ${[label(from), ...shown, `output "${way.output}"`].join(' → ')}.`;
+}
+
 const BATCH = /batch|^n$|^b$/i;
 const SPATIAL = /height|width|^h$|^w$/i;
 const LENGTH = /seq|len|token|text/i;

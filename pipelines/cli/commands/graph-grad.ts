@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { NorthlightError } from '#models/errors.ts';
+import type { Model } from '#models/onnx/ir.ts';
 import type { Tensor } from '#models/tensor/tensor.ts';
 import { defineCommand } from '#pipelines/cli/command.ts';
 import { suggestion } from '#pipelines/cli/nearest.ts';
@@ -19,7 +20,10 @@ export const graphGrad = defineCommand({
       .min(1)
       .describe('NAME[,NAME…], or all: float initialisers of rank ≥ 1 with a path, and float inputs'),
     out: z.string().min(1).describe('safetensors to write (OUT)'),
-    saveGraph: z.string().optional().describe('also write the gradient graph, .onnx'),
+    saveGraph: z
+      .string()
+      .optional()
+      .describe('also write the gradient graph, .onnx; weights in files beside the graph stay there'),
   }),
   positionals: ['file'],
   async run(options) {
@@ -72,12 +76,17 @@ export const graphGrad = defineCommand({
         );
       }
     }
-    const gradient = gradientModel(model, {
-      inputDims: Object.fromEntries(graphInputs.map((v) => [v.name, feeds.get(v.name)!.dims])),
-      wrt,
-      outputs: [...cotangents.keys()],
-    });
-    if (options.saveGraph !== undefined) writeModel(gradient.model, options.saveGraph);
+    const gradient = await derive(model, () =>
+      gradientModel(model, {
+        inputDims: Object.fromEntries(graphInputs.map((v) => [v.name, feeds.get(v.name)!.dims])),
+        wrt,
+        outputs: [...cotangents.keys()],
+      }),
+    );
+    if (options.saveGraph !== undefined) {
+      const { linkExternal } = await import('#pipelines/cli/link-external.ts');
+      writeModel(linkExternal(gradient.model, options.saveGraph), options.saveGraph);
+    }
 
     const noPath = new Set(gradient.noPath);
     const wanted = gradient.wrt.filter((name) => !noPath.has(name));
@@ -118,6 +127,20 @@ export const graphGrad = defineCommand({
     ].join('\n');
   },
 });
+
+/** What keeps a graph from being differentiated, with the way from that node to the output. */
+async function derive<T>(model: Model, make: () => T): Promise<T> {
+  try {
+    return make();
+  } catch (error) {
+    if (!(error instanceof NorthlightError) || / on the path /.test(error.message)) throw error;
+    const node = /"([^"]+)"/.exec(error.message)?.[1];
+    if (node === undefined) throw error;
+    const { wayToOutput } = await import('#models/autodiff/inspect.ts');
+    const way = wayToOutput(model, node);
+    throw way === '' ? error : new NorthlightError(error.code, `${error.message} ${way}`, error.hint, { cause: error });
+  }
+}
 
 /** The names in a file against those of the graph. @throws NorthlightError `graph/no-such-name`, `graph/missing-name`. */
 function matchNames(

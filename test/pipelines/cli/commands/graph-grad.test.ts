@@ -1,8 +1,8 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { Model } from '#models/onnx/ir.ts';
+import { isExternal, type Model } from '#models/onnx/ir.ts';
 import { readModel } from '#models/onnx/read.ts';
 import { writeModel } from '#models/onnx/write.ts';
 import { readSafetensors, writeSafetensors } from '#models/tensor/safetensors.ts';
@@ -148,6 +148,35 @@ describe('graph grad', () => {
     expect(run.code).toBe(2);
     expect(run.err).toMatch(/NoSuchOperator/);
     expect(run.err).toMatch(/sum/);
+    expect(run.err).toContain('on the path NoSuchOperator "sum" → output "y"');
+  });
+});
+
+describe('weights beside the graph', () => {
+  const save = (path: string) =>
+    runCli(
+      ...['graph', 'grad', at('beside.onnx'), '--inputs', at('in.safetensors'), '--cotangents', at('ct.safetensors')],
+      ...['--wrt', 'W', '--out', at('out.safetensors'), '--save-graph', path],
+    );
+
+  test('are referred to by the gradient graph, also from another folder of the disk, and never copied', async () => {
+    writeModel(linear(), at('beside.onnx'), { external: { location: 'beside.data', minBytes: 1 } });
+    mkdirSync(at('elsewhere'));
+    for (const path of [at('beside-grad.onnx'), at('elsewhere/grad.onnx')]) {
+      expect((await save(path)).err).toBe('');
+      const saved = readModel(path).graph.initializers;
+      expect([...saved.values()].map((w) => isExternal(w) && w.external.location)).toContain('beside.data');
+    }
+    expect(statSync(at('elsewhere/beside.data')).ino).toBe(statSync(at('beside.data')).ino);
+  });
+
+  test('are not mistaken for another file of the same name', async () => {
+    mkdirSync(at('taken'));
+    writeFileSync(at('taken/beside.data'), 'something else');
+    const run = await save(at('taken/grad.onnx'));
+    expect(run.err).toMatch(/beside\.data cannot be referred to from .*taken.* Write the graph beside its model/);
+    expect(run.code).toBe(2);
+    expect(existsSync(at('taken/grad.onnx'))).toBe(false);
   });
 });
 
