@@ -18,7 +18,16 @@ export function contribOp(definition: {
   readonly infer: (c: InferContext) => readonly TypedShape[];
   readonly decompose: (c: Decompose) => readonly Value[];
 }): OpDefinition {
-  return defineOp({ domain: 'com.microsoft', sinceVersion: 1, ...definition });
+  return defineOp({
+    domain: 'com.microsoft',
+    sinceVersion: 1,
+    ...definition,
+    decompose: (c) => definition.decompose({ ...c, x: (i) => c.inputs[i] ?? missing(c, i) }),
+  });
+}
+
+function missing(c: InferContext, i: number): never {
+  throw new NorthlightError('onnx/missing-input', `${c.node.opType} "${c.node.name}" lacks its input ${i}.`);
 }
 
 /** The output has the first input's type and shape. */

@@ -4,6 +4,7 @@ import { geometry, outputSize } from '#models/ops/conv.ts';
 import type { InferContext, OpDefinition } from '#models/ops/define.ts';
 import { activate } from './activate.ts';
 import { badShape, contribOp, type Decompose, floatList } from './contrib-op.ts';
+import { turn } from './turn.ts';
 
 const GEOMETRY = ['auto_pad', 'dilations', 'group', 'pads', 'strides', 'ceil_mode'];
 
@@ -63,7 +64,7 @@ const nhwcConv = (opType: string, preferLast: boolean): OpDefinition =>
     decompose: (c) => {
       const { op, x, inputs } = c;
       const rank = x(0).dims.length;
-      const first = (v: Value) => op.transpose(v, toFirst(rank));
+      const first = (v: Value) => turn(op, v, toFirst(rank));
       const w = kernelIsLast(c, preferLast) ? first(x(1)) : x(1);
       const y = fusedConv(c, first(x(0)), w, inputs[3] && first(inputs[3]));
       return [op.transpose(y, toLast(rank))];
@@ -95,7 +96,7 @@ export const convOps: readonly OpDefinition[] = [
       const rank = x(0).dims.length;
       const y = op.applyMany(
         'MaxPool',
-        [op.transpose(x(0), toFirst(rank))],
+        [turn(op, x(0), toFirst(rank))],
         { kernel_shape: c.attrs.ints('kernel_shape'), ...windowAttributes(c) },
         2,
       )[0]!;

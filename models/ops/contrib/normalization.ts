@@ -4,6 +4,7 @@ import { type InferContext, normalizeAxis, type OpDefinition } from '#models/ops
 import { type DType, fromNumbers, numel } from '#models/tensor/tensor.ts';
 import { silu } from './activate.ts';
 import { badShape, contribOp, type Decompose, sameAsInput } from './contrib-op.ts';
+import { turn } from './turn.ts';
 
 /** The runtime's default in the fused forms of layer normalisation that come from transformers. */
 const TINY_EPSILON = 1e-12;
@@ -115,7 +116,7 @@ function groupNorm(c: Decompose, x: Value, scale: Value, bias: Value): Value {
   const last = attrs.int('channels_last', 1) === 1;
   const rank = x.dims.length;
   const inner = Array.from({ length: rank - 2 }, (_, i) => i);
-  const first = last ? op.transpose(x, [0, rank - 1, ...inner.map((i) => i + 1)]) : x;
+  const first = last ? turn(op, x, [0, rank - 1, ...inner.map((i) => i + 1)]) : x;
   const [n, channels, ...spatial] = first.dims as [number, number, ...number[]];
   const groups = attrs.int('groups');
   if (channels % groups !== 0) badShape(c, `${channels} channels do not divide into ${groups} groups`);

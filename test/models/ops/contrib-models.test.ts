@@ -8,6 +8,7 @@ import { createBuilder } from '#models/ops/index.ts';
 import { createSession } from '#models/runtime/session.ts';
 import { Rng } from '#models/tensor/rng.ts';
 import { f32, numel, type Tensor } from '#models/tensor/tensor.ts';
+import { findLoraTargets } from '#models/training/lora.ts';
 import { wrongGradients } from '#test/support/gradients.ts';
 
 const [N, C, H, W, HEADS, TEXT] = [2, 8, 4, 4, 2, 3];
@@ -184,8 +185,16 @@ describe('a UNet in the operators that the transformer optimiser writes for GPUs
     await expect(run(written)).rejects.toThrow(expect.objectContaining({ code: 'session/operator' }));
     const decomposed = decomposeModel(written);
     expect(decomposed.graph.nodes.filter((n) => n.domain !== '')).toEqual([]);
-    expect([...decomposed.graph.initializers.keys()]).toEqual(expect.arrayContaining(Object.keys(WEIGHTS)));
+    const matrices = Object.keys(WEIGHTS).filter((name) => WEIGHTS[name]!.length > 1);
+    expect([...decomposed.graph.initializers.keys()]).toEqual(expect.arrayContaining(matrices));
     expect(wrongGradients(await run(decomposed), await run(model(plain)), 1e-5)).toEqual([]);
+  });
+
+  test('once decomposed has its convolutions and linear layers where adapters find them', () => {
+    const weights = (m: Model) => new Set(findLoraTargets(m, 'all').map((t) => t.weight));
+    expect([...weights(model(fused))].filter((name) => name.endsWith('.w'))).toEqual([]);
+    const layers = ['in.w', 'conv1.w', 'conv2.w', 'out.w', 'self.o', 'cross.q', 'cross.o', 'ff.in', 'ff.out'];
+    expect([...weights(decomposeModel(model(fused)))].sort()).toEqual(layers.sort());
   });
 
   test('is decomposed at the sizes asked for where its own are free', async () => {

@@ -113,10 +113,10 @@ const cases: readonly Refused[] = [
   {
     title: 'a channels-last kernel that fits in no layout',
     op: 'NhwcConv',
-    inputs: [zeros([1, 4, 4, 3]), zeros([2, 3, 3, 5])],
+    inputs: [zeros([1, 4, 4, 3]), zeros([2, 4, 4, 5])],
     attributes: {},
     code: 'onnx/shape',
-    says: 'a kernel of [2, 3, 3, 5] does not fit 3 channel(s)',
+    says: 'a kernel of [2, 4, 4, 5] does not fit 3 channel(s)',
     hint: /^$/,
   },
   {
