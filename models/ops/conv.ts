@@ -60,7 +60,9 @@ const asAttributes = (g: Geometry) => ({
  * @param dy `[N, M, …]`, @param w `[M, C/group, …kernel]`, @param size spatial sizes of the input.
  */
 export function convInputGrad(op: GraphBuilder, dy: Value, w: Value, size: readonly number[], g: Geometry): Value {
-  const flat = g.strides.every((s) => s === 1) && g.group === 1 && numel(w.dims) <= 2 ** 20;
+  // Turning a kernel costs about as much per weight as spreading columns does per column: large pictures gain by it.
+  const cheap = numel(w.dims) <= 2 ** 20 || 1.6 * w.dims[0]! <= numel(dy.dims.slice(2));
+  const flat = g.strides.every((s) => s === 1) && g.group === 1 && cheap;
   if (flat) {
     const k = adjointKernel(op, w);
     const pads = [g.padBegin, g.padEnd].flatMap((p) => p.map((v, i) => g.dilations[i]! * (g.kernel[i]! - 1) - v));

@@ -1,0 +1,45 @@
+import type { SessionOptions } from './session.ts';
+
+/** Above this, copies of weights and slow rewriting of the graph cost more than they give. */
+const LARGE_BYTES = 1e9;
+
+/**
+ * How a session of a training graph is opened.
+ * @param graph.weightBytes of all weights; `scoped`: the backward pass is in branches (models/autodiff/checkpoint.ts);
+ *   `halfWeights`: weights are stored in 16 bits and widened in the graph.
+ * @param graph.peakBytes what a step takes without copies of weights. @param budgetBytes what it may take.
+ */
+export function trainingSessionOptions(
+  graph: {
+    readonly weightBytes: number;
+    readonly peakBytes: number;
+    readonly scoped: boolean;
+    readonly halfWeights: boolean;
+  },
+  budgetBytes: number,
+): SessionOptions {
+  const large = graph.weightBytes > LARGE_BYTES;
+  const room = graph.peakBytes + 1.2 * graph.weightBytes <= budgetBytes;
+  return {
+    training: true,
+    // Level `all` lays convolutions out anew: 8 % faster, but minutes of it at a gigabyte, and wrong inside branches.
+    optimization: graph.scoped || large ? 'extended' : 'all',
+    // A second copy of every weight, for about 10 % of the time.
+    prepack: !large || room,
+    // Folding would widen every stored weight for the life of the session.
+    foldConstants: !(graph.halfWeights && large),
+    // The arena keeps the largest of everything it ever held.
+    arena: !large && !graph.scoped,
+  };
+}
+
+/**
+ * What must be in the environment of a process before it runs large graphs (glibc reads it at start): large buffers are
+ * kept for reuse rather than given back and zeroed again at every operator, in pages of 2 MB. 2²⁵ is the largest threshold
+ * that glibc takes; it ignores larger ones.
+ */
+export const COMPUTE_ENVIRONMENT: Readonly<Record<string, string>> = {
+  MALLOC_MMAP_THRESHOLD_: String(2 ** 25),
+  MALLOC_TRIM_THRESHOLD_: String(2 ** 32),
+  GLIBC_TUNABLES: 'glibc.malloc.hugetlb=1',
+};

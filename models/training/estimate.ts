@@ -1,0 +1,202 @@
+import { productFlops, type TypeOf } from '#models/autodiff/flops.ts';
+import type { TypedShape } from '#models/onnx/builder.ts';
+import { type Graph, isExternal, type Model, type Node } from '#models/onnx/ir.ts';
+import { readsOf, subgraphs } from '#models/onnx/traverse.ts';
+import { BYTES_PER_ELEMENT, numel } from '#models/tensor/tensor.ts';
+
+export interface Estimate {
+  /** Most bytes of values that are alive at once, working space of operators included. */
+  readonly activationBytes: number;
+  /** Weights held in memory or mapped from a file. */
+  readonly weightBytes: number;
+  /** Name of the node at which the most is alive. */
+  readonly peakNode: string;
+  readonly seconds: number;
+}
+
+/** What this machine does per second, measured (models/training/machine-rates.ts). */
+export interface MachineRates {
+  /** Operations of matrix products, and of 3×3 convolutions. */
+  readonly productFlops: number;
+  readonly convFlops: number;
+  /** Bytes read and written by elementwise operators on tensors beyond the caches, and within them. */
+  readonly memoryBytes: number;
+  readonly cacheBytes: number;
+  /** Elements of a softmax. */
+  readonly softmaxElements: number;
+  /** Start of one node. */
+  readonly nodeSeconds: number;
+}
+
+const VIEWS = new Set(['Reshape', 'Squeeze', 'Unsqueeze', 'Flatten', 'Identity', 'Dropout', 'Constant']);
+/** Operators that the runtime lets write over an input that nobody reads any more. */
+const IN_PLACE = new Set(
+  'Add Sub Mul Div Sum Neg Exp Log Sqrt Sigmoid Tanh Relu Abs Softmax Erf Clip Cast Pow Where'.split(' '),
+);
+/** Elementwise operators that compute rather than copy, in units of a softmax element. */
+const HEAVY = new Map(
+  Object.entries({ Softmax: 1, Exp: 0.5, Sigmoid: 0.7, Tanh: 0.7, Erf: 0.7, Gelu: 1, QuickGelu: 1, Pow: 2 }),
+);
+/** What fits into the caches of one processor, roughly. */
+const CACHE_BYTES = 2 ** 20;
+
+/**
+ * Memory and time of one run, from the graph alone. Nodes run in the runtime's order; a value dies after its last reader;
+ * branches and loop bodies live inside their node; views share their source; elementwise operators write over an input
+ * that dies. Time is products at their rate plus passes over memory.
+ * @param types of the graph's values; sizes inside branches and loop bodies come from their declared types and these.
+ */
+export function estimateRun(model: Model, types: ReadonlyMap<string, TypedShape>, rates: MachineRates): Estimate {
+  let weightBytes = 0;
+  for (const init of model.graph.initializers.values()) {
+    weightBytes += isExternal(init) ? init.external.length : init.data.length * BYTES_PER_ELEMENT[init.dtype];
+  }
+  const { peak, node, seconds } = walk(model.graph, scopedTypes(types), rates);
+  return { activationBytes: peak, weightBytes, peakNode: node, seconds };
+}
+
+/** Values copied into scopes have the types of their originals. */
+function scopedTypes(types: ReadonlyMap<string, TypedShape>): TypeOf {
+  return (name) => types.get(name) ?? types.get(name.replace(/^(again|backward)\/\d+\//, ''));
+}
+
+interface Walk {
+  readonly peak: number;
+  readonly node: string;
+  readonly seconds: number;
+}
+
+function walk(graph: Graph, outer: TypeOf, rates: MachineRates): Walk {
+  const own = new Map<string, TypedShape>();
+  for (const info of [...graph.inputs, ...graph.outputs, ...graph.valueInfo.values()]) {
+    if (info.dims?.every((d) => typeof d === 'number'))
+      own.set(info.name, { dtype: info.dtype, dims: info.dims as number[] });
+  }
+  const typeOf: TypeOf = (name) => own.get(name) ?? outer(name);
+  const sizeOf = (name: string) => {
+    const t = typeOf(name);
+    return t ? numel(t.dims) * BYTES_PER_ELEMENT[t.dtype] : 0;
+  };
+  const reads = new Map(graph.nodes.map((n) => [n, [...new Set(readsOf(n))]] as const));
+  const nodes = runtimeOrder(graph, reads);
+  const made = new Set(nodes.flatMap((n) => n.outputs));
+  const source = new Map<string, string>(); // view → the value whose memory it is
+  const root = (name: string) => source.get(name) ?? name;
+  for (const n of nodes) {
+    const from = root(n.inputs[0] ?? '');
+    if (VIEWS.has(n.opType) && n.domain === '' && made.has(from)) source.set(n.outputs[0]!, from);
+  }
+  const last = new Map<string, number>();
+  nodes.forEach((n, i) => {
+    for (const name of [...reads.get(n)!, ...n.outputs]) last.set(root(name), i);
+  });
+  for (const o of graph.outputs) last.set(root(o.name), nodes.length);
+
+  const alive = new Map<string, number>();
+  let live = 0;
+  let peak = 0;
+  let at = '';
+  let seconds = 0;
+  nodes.forEach((n, i) => {
+    const dying = [...new Set(reads.get(n)!.map(root))].filter((r) => alive.has(r) && last.get(r) === i);
+    for (const o of n.outputs) {
+      if (o === '' || source.has(o)) continue;
+      const size = sizeOf(o);
+      const over = IN_PLACE.has(n.opType) && n.domain === '' ? dying.find((r) => alive.get(r) === size) : undefined;
+      if (over !== undefined) {
+        alive.set(over, 0);
+        live -= size;
+      }
+      alive.set(o, size);
+      live += size;
+    }
+    let inside = workspace(n, typeOf);
+    if (n.opType === 'If') {
+      const branch = n.attributes.get('then_branch');
+      if (branch?.kind === 'graph') {
+        const body = walk(branch.value, typeOf, rates);
+        inside += body.peak - n.outputs.reduce((sum, o) => sum + sizeOf(o), 0);
+        seconds += body.seconds;
+      }
+    } else if (subgraphs(n).length > 0) {
+      const body = walk(subgraphs(n)[0]!, typeOf, rates);
+      inside += body.peak;
+      seconds += body.seconds * iterations(n, typeOf);
+    } else if (!VIEWS.has(n.opType)) seconds += nodeSeconds(n, typeOf, sizeOf, rates);
+    if (live + Math.max(0, inside) > peak) {
+      peak = live + Math.max(0, inside);
+      at = n.name;
+    }
+    for (const r of [...dying, ...n.outputs]) {
+      if (last.get(r) !== i || !alive.has(r)) continue;
+      live -= alive.get(r)!;
+      alive.delete(r);
+    }
+  });
+  return { peak, node: at, seconds };
+}
+
+/** Times that the body of a Scan runs: the length of its first scanned input. */
+function iterations(node: Node, typeOf: TypeOf): number {
+  const scanned = node.attributes.get('num_scan_inputs')?.value;
+  if (node.opType !== 'Scan' || typeof scanned !== 'number') return 1;
+  return typeOf(node.inputs[node.inputs.length - scanned]!)?.dims[0] ?? 1;
+}
+
+/** Columns that a transposed convolution writes before it spreads them. */
+function columnBytes(node: Node, typeOf: TypeOf): number {
+  const [dy, w] = [typeOf(node.inputs[0]!), typeOf(node.inputs[1]!)];
+  return dy && w ? numel(w.dims.slice(1)) * numel(dy.dims.slice(2)) * BYTES_PER_ELEMENT[dy.dtype] : 0;
+}
+
+/** Extra memory an operator takes while it runs. */
+const workspace = (node: Node, typeOf: TypeOf): number =>
+  node.opType === 'ConvTranspose' ? columnBytes(node, typeOf) : 0;
+
+function nodeSeconds(node: Node, typeOf: TypeOf, sizeOf: (name: string) => number, rates: MachineRates): number {
+  const y = node.outputs[0]!;
+  let bytes = 0;
+  for (const name of [...node.inputs, ...node.outputs]) bytes += sizeOf(name);
+  const flops = productFlops(node, typeOf);
+  const pointwise = node.opType === 'Conv' && numel(typeOf(node.inputs[1]!)?.dims.slice(2) ?? []) === 1;
+  const rate = node.opType === 'Conv' && !pointwise ? rates.convFlops : rates.productFlops;
+  const elements = numel(typeOf(y)?.dims ?? []);
+  let heavy = (HEAVY.get(node.opType) ?? 0) * elements;
+  if (node.opType === 'MultiHeadAttention') heavy = flops / (4 * (typeOf(node.inputs[0]!)?.dims.at(-1) ?? 1));
+  if (node.opType === 'ConvTranspose') bytes += 4 * columnBytes(node, typeOf);
+  const pass = bytes / (bytes > 2 * CACHE_BYTES ? rates.memoryBytes : rates.cacheBytes);
+  return rates.nodeSeconds + flops / rate + heavy / rates.softmaxElements + pass;
+}
+
+/**
+ * The order in which ONNX Runtime runs a graph: depth first from the nodes that nothing reads, later nodes of the file
+ * first (`Graph::ReverseDFSFrom` with comparison by index, as `GraphViewer` calls it).
+ */
+export function runtimeOrder(
+  graph: Graph,
+  reads: ReadonlyMap<Node, readonly string[]> = new Map(graph.nodes.map((n) => [n, readsOf(n)])),
+): Node[] {
+  const index = new Map<Node, number>(graph.nodes.map((n, i) => [n, i]));
+  const producer = new Map<string, Node>();
+  for (const n of graph.nodes) for (const o of n.outputs) if (o !== '') producer.set(o, n);
+  const inputs = graph.nodes.map((n) => {
+    const from = new Set(reads.get(n)!.flatMap((name) => producer.get(name) ?? []));
+    return [...from].sort((a, b) => index.get(a)! - index.get(b)!);
+  });
+  const read = new Set(inputs.flat());
+  const order: Node[] = [];
+  const visited = new Set<Node>();
+  const stack = graph.nodes.filter((n) => !read.has(n)).map((node) => ({ node, leave: false }));
+  for (let top = stack.pop(); top; top = stack.pop()) {
+    const { node, leave } = top;
+    if (leave) {
+      order.push(node);
+      continue;
+    }
+    if (visited.has(node)) continue;
+    visited.add(node);
+    stack.push({ node, leave: true });
+    for (const from of inputs[index.get(node)!]!) if (!visited.has(from)) stack.push({ node: from, leave: false });
+  }
+  return order;
+}

@@ -1,0 +1,61 @@
+import { checkpoint } from '#models/autodiff/checkpoint.ts';
+import { addGradients, fuseForward } from '#models/autodiff/grad.ts';
+import type { KernelSet } from '#models/autodiff/kernels.ts';
+import { NorthlightError } from '#models/errors.ts';
+import type { GraphBuilder, TypedShape, Value } from '#models/onnx/builder.ts';
+import type { Model } from '#models/onnx/ir.ts';
+
+/**
+ * How a training graph spends memory. `flat`: every activation is kept. `checkpoint`: most are computed again in the
+ * backward pass (models/autodiff/checkpoint.ts).
+ */
+export type MemoryMode =
+  | { readonly kind: 'flat' }
+  | { readonly kind: 'checkpoint'; readonly segments: number; readonly keepAbove?: number };
+
+export interface LossGraph {
+  /** Outputs `loss` and `grad/<parameter>`, all others that were declared before too. */
+  readonly model: Model;
+  readonly types: ReadonlyMap<string, TypedShape>;
+}
+
+/**
+ * Finishes a graph whose loss has been built: adds the gradients of the parameters and brings the result into the wanted
+ * form. External weights stay references to the model's own file.
+ * @throws {NorthlightError} `train/no-path` when the loss does not depend on a parameter.
+ */
+export function lossGraph(
+  op: GraphBuilder,
+  loss: Value,
+  parameters: readonly Value[],
+  options: {
+    readonly name: string;
+    readonly memory?: MemoryMode;
+    readonly kernels?: KernelSet;
+    readonly folder?: string;
+  },
+): LossGraph {
+  const kernels = options.kernels ?? 'standard';
+  fuseForward(op, kernels);
+  const forward = new Set(op.nodes);
+  const grads = addGradients(op, [{ value: loss, cotangent: op.scalar(1, loss.dtype) }], parameters, { kernels });
+  op.output(loss, 'loss');
+  for (const p of parameters) {
+    const g = grads.get(p.name);
+    if (!g) {
+      throw new NorthlightError(
+        'train/no-path',
+        `The loss does not depend on the parameter "${p.name}".`,
+        'Train only weights that the output depends on.',
+      );
+    }
+    op.output(g, `grad/${p.name}`);
+  }
+  const flat = op.toModel(options.name);
+  if (options.folder !== undefined) flat.folder = options.folder;
+  const memory = options.memory ?? { kind: 'flat' };
+  const types = op.values;
+  if (memory.kind === 'flat') return { model: flat, types };
+  const { kind: _, ...how } = memory;
+  return { model: checkpoint({ model: flat, forward, types }, { ...how, after: loss.name }), types };
+}
