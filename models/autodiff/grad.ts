@@ -51,7 +51,12 @@ export function addGradients(
   const nodes = op.nodes.slice();
   const active = reachable(op, nodes, wrt);
   const fused: FusedGroups = fuse
-    ? new Map([...siluGroups(op, nodes), ...attentionGroups(op, nodes, active), ...blockedAttentionGroups(op, nodes)])
+    ? new Map([
+        ...siluGroups(op, nodes),
+        ...attentionGroups(op, nodes, active),
+        ...blockedAttentionGroups(op, nodes),
+        ...mergedAdapterGroups(op, nodes, active),
+      ])
     : new Map();
   const pending = new Map<string, Value[]>();
   const push = (name: string, g: Value) => {

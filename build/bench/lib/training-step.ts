@@ -65,7 +65,7 @@ export function trainingStep(unet: Model, batch: number, trained: ReadonlySet<st
   const loss = op.reduceMeanAll(op.mul(difference, difference));
   op.output(loss, 'loss');
   const weights = [...trained].map((name) => net.weights.get(name)!);
-  const grads = addGradients(op, [{ value: loss, cotangent: op.scalar(1) }], weights);
+  const grads = addGradients(op, [{ value: loss, cotangent: op.scalar(1) }], weights, { kernels: 'ort' });
   const feeds: Record<string, Tensor> = { ...given, target: f32(out.dims, new Float32Array(numel(out.dims))) };
   for (const v of weights) {
     const g = grads.get(v.name);

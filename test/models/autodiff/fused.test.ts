@@ -98,6 +98,89 @@ describe('groups differentiated as one', () => {
   }
 });
 
+describe("graphs for the runtime's own kernels", () => {
+  /** Attention as exporters write it: heads split off by Transpose, the scores scaled. Probabilities larger than 16 MB. */
+  const exported =
+    (scaled: (op: GraphBuilder, scores: Value) => Value) =>
+    (op: GraphBuilder, v: Record<string, Value>): Value => {
+      const scores = op.matmul(op.transpose(v.q!, [0, 2, 1, 3]), op.transpose(v.k!, [0, 2, 3, 1]));
+      const o = op.matmul(op.softmax(scaled(op, scores)), op.transpose(v.v!, [0, 2, 1, 3]));
+      return op.reshape(op.transpose(o, [0, 2, 1, 3]), [o.dims[0]!, o.dims[2]!, o.dims[1]! * o.dims[3]!]);
+    };
+  const sizes = (length: number, keys: number, heads: number) => ({
+    q: [1, length, heads, 4],
+    k: [1, keys, heads, 4],
+    v: [1, keys, heads, 5],
+  });
+  for (const { title, inputs, body } of [
+    {
+      title: 'one block of queries for each head',
+      inputs: sizes(700, 700, 9),
+      body: exported((op, s) => op.mulScalar(s, 0.4)),
+    },
+    {
+      title: 'several blocks for each head, other keys than queries',
+      inputs: sizes(1500, 1450, 2),
+      body: exported((op, s) => op.div(s, op.scalar(2))),
+    },
+  ]) {
+    test(`blocked attention, ${title}: outputs and gradients are those of the plain graph`, async () => {
+      const results = async (kernels: 'standard' | 'ort') => {
+        const op = createBuilder();
+        const v = Object.fromEntries(
+          Object.entries(inputs).map(([name, dims]) => [name, op.input(name, 'float32', dims)]),
+        );
+        const y = body(op, v);
+        const cotangent = op.constant(f32(y.dims, normal('dy', y.dims)));
+        const grads = addGradients(op, [{ value: y, cotangent }], Object.values(v), { kernels });
+        op.output(y, 'output');
+        for (const [name, g] of grads) op.output(g!, `grad/${name}`);
+        const probabilities = op.toModel('m').graph.nodes.filter((n) => n.opType === 'Softmax').length;
+        const feeds = Object.fromEntries(
+          Object.entries(inputs).map(([name, dims]) => [name, f32(dims, normal(name, dims))]),
+        );
+        return { outputs: await run(op, feeds), probabilities };
+      };
+      const blocked = await results('ort');
+      const plain = await results('standard');
+      expect([blocked.probabilities, plain.probabilities]).toEqual([0, 1]);
+      for (const [name, t] of Object.entries(plain.outputs))
+        expect(distance(blocked.outputs[name]!, t), name).toBeLessThan(2e-6);
+    });
+  }
+});
+
+describe('a linear layer with an adapter', () => {
+  for (const { title, rows, merged } of [
+    { title: 'more rows than the weight', rows: [4, 5], merged: true },
+    { title: 'few rows', rows: [2], merged: false },
+  ]) {
+    test(`${title}: output and gradients are those of the layer and its adapter apart`, async () => {
+      const dims = { x: [...rows, 6], a: [2, 6], b: [8, 2] };
+      const results = async (fuse: boolean) => {
+        const op = createBuilder();
+        const v = Object.fromEntries(Object.entries(dims).map(([name, d]) => [name, op.input(name, 'float64', d)]));
+        const w = op.initializer('w', f64([6, 8], normal('w', [6, 8])));
+        const down = op.matmul(v.x!, op.transpose(v.a!, [1, 0]));
+        const up = op.matmul(op.mulScalar(down, 0.5), op.transpose(v.b!, [1, 0]));
+        const y = op.add2(op.matmul(v.x!, w), up);
+        const cotangent = op.constant(f64(y.dims, normal('dy', y.dims)));
+        const grads = addGradients(op, [{ value: y, cotangent }], Object.values(v), { fuse });
+        op.output(y, 'output');
+        for (const [name, g] of grads) op.output(g!, `grad/${name}`);
+        const used = op.toModel('m').graph.nodes.some((n) => n.opType === 'Add');
+        const feeds = Object.fromEntries(Object.entries(dims).map(([name, d]) => [name, f64(d, normal(name, d))]));
+        return { outputs: await run(op, feeds), apart: used };
+      };
+      const fused = await results(true);
+      const parts = await results(false);
+      expect([fused.apart, parts.apart]).toEqual([!merged, true]);
+      for (const [name, t] of Object.entries(parts.outputs))
+        expect(distance(fused.outputs[name]!, t), name).toBeLessThan(1e-12);
+    });
+  }
+});
+
 describe('a trained convolution to few channels', () => {
   for (const geometry of [
     { title: 'same padding', kernel: [3, 3], pads: [1, 1, 1, 1], dilations: [1, 1], transposed: true },
