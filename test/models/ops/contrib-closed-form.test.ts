@@ -183,6 +183,35 @@ describe('operators that only GPUs have are what their definition says, computed
     }
   });
 
+  test('SkipLayerNormalization also gives the mean, 1/σ and the sum; its RMS form 1/rms', async () => {
+    const [x, r, g] = [random('x', [2, 3, 4]), random('r', [2, 3, 4]), random('g', [4])];
+    const z = (i: number, j: number, k: number) => reader(x)(i, j, k) + reader(r)(i, j, k);
+    const mean = (i: number, j: number) => sum(4, (k) => z(i, j, k)) / 4;
+    const spread = (i: number, j: number, m: number) => sum(4, (k) => (z(i, j, k) - m) ** 2) / 4;
+    const [, means, inverse, added] = await evaluate('SkipLayerNormalization', [x, r, g], { epsilon: float(0.1) }, 4);
+    expectClose(
+      means!,
+      [2, 3, 1],
+      table([2, 3], (i, j) => mean(i!, j!)),
+    );
+    expectClose(
+      inverse!,
+      [2, 3, 1],
+      table([2, 3], (i, j) => 1 / Math.sqrt(spread(i!, j!, mean(i!, j!)) + 0.1)),
+    );
+    expectClose(
+      added!,
+      x.dims,
+      table(x.dims, (i, j, k) => z(i!, j!, k!)),
+    );
+    const simplified = await evaluate('SkipSimplifiedLayerNormalization', [x, r, g], { epsilon: float(0.1) }, 4);
+    expectClose(
+      simplified[2]!,
+      [2, 3, 1],
+      table([2, 3], (i, j) => 1 / Math.sqrt(spread(i!, j!, 0) + 0.1)),
+    );
+  });
+
   /** Convolution of `[N, H, W, C]`, kernel `w(m, c, i, j)`. */
   const convolve = (
     x: Tensor,

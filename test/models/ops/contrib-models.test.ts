@@ -2,10 +2,11 @@ import { describe, expect, test } from 'vitest';
 import { decomposeModel } from '#models/autodiff/decompose-model.ts';
 import { gradientModel } from '#models/autodiff/gradient-model.ts';
 import type { GraphBuilder, Value } from '#models/onnx/builder.ts';
-import { type Attribute, float, type Model } from '#models/onnx/ir.ts';
+import { type Attribute, float, isExternal, type Model } from '#models/onnx/ir.ts';
 import { encodeModel } from '#models/onnx/write.ts';
 import { createBuilder } from '#models/ops/index.ts';
 import { createSession } from '#models/runtime/session.ts';
+import { toFloat32, toHalf } from '#models/tensor/half.ts';
 import { Rng } from '#models/tensor/rng.ts';
 import { f32, numel, type Tensor } from '#models/tensor/tensor.ts';
 import { findLoraTargets } from '#models/training/lora.ts';
@@ -195,6 +196,28 @@ describe('a UNet in the operators that the transformer optimiser writes for GPUs
     expect([...weights(model(fused))].filter((name) => name.endsWith('.w'))).toEqual([]);
     const layers = ['in.w', 'conv1.w', 'conv2.w', 'out.w', 'self.o', 'cross.q', 'cross.o', 'ff.in', 'ff.out'];
     expect([...weights(decomposeModel(model(fused)))].sort()).toEqual(layers.sort());
+  });
+
+  test('of 16-bit weights and ports, its norms float32, computes in float32 once decomposed', async () => {
+    const norms = /^norm/;
+    const stored = (m: Model, store: (t: Tensor) => Tensor): Model => ({
+      ...m,
+      graph: {
+        ...m.graph,
+        initializers: new Map(
+          [...m.graph.initializers].map(([name, t]) => {
+            const half = !isExternal(t) && t.dtype === 'float32' && !norms.test(name);
+            return [name, half ? store(t) : t];
+          }),
+        ),
+      },
+    });
+    const gpu = stored(model(fused), (t) => toHalf(t, 'float16'));
+    for (const info of [...gpu.graph.inputs, ...gpu.graph.outputs]) info.dtype = 'float16';
+    const decomposed = decomposeModel(gpu);
+    expect(new Set(decomposed.graph.inputs.map((i) => i.dtype))).toEqual(new Set(['float32']));
+    const reference = stored(model(plain), (t) => toFloat32(toHalf(t, 'float16')));
+    expect(wrongGradients(await run(decomposed), await run(reference), 1e-5)).toEqual([]);
   });
 
   test('is decomposed at the sizes asked for where its own are free', async () => {
