@@ -68,7 +68,7 @@ export function addGradients(
   const total = (name: string): Value | null => {
     const list = pending.get(name);
     if (!list) return null;
-    const sum = list.length === 1 ? list[0]! : op.apply('Sum', list, {}, `grad/${name}`);
+    const sum = addUp(op, list, `grad/${name}`, kernels);
     pending.set(name, [sum]);
     return sum;
   };
@@ -110,6 +110,12 @@ export function addGradients(
     });
   }
   return new Map(wrt.map((v) => [v.name, total(v.name)]));
+}
+
+/** The sum of a value's gradients. WebGPU has no kernel for `Sum`, and each one left to the CPU costs copies both ways. */
+function addUp(op: GraphBuilder, list: readonly Value[], name: string, kernels: KernelSet): Value {
+  if (list.length > 2 && kernels === 'ort') return op.apply('Sum', list, {}, name);
+  return list.reduce((sum, g) => op.apply('Add', [sum, g], {}, name));
 }
 
 /**
