@@ -3,9 +3,9 @@ import type { GraphBuilder, Value } from '#models/onnx/builder.ts';
 import { type Attribute, int, type Node, str } from '#models/onnx/ir.ts';
 import { fromNumbers, toNumbers } from '#models/tensor/tensor.ts';
 
-const OLDEST_OPSET = 7;
+export const OLDEST_OPSET = 7;
 /** The newest whose every change to an operator is accounted for. */
-const NEWEST_OPSET = 26;
+export const NEWEST_OPSET = 26;
 
 const SQUEEZES = new Set(['Squeeze', 'Unsqueeze']);
 const FLATTENED = new Set(['Softmax', 'LogSoftmax', 'Hardmax']);
@@ -152,6 +152,10 @@ export function upgradeNode(
   }
   if (node.opType === 'TopK' && opset < 10)
     return emit('TopK', [inputs[0]!, op.i64([attrs.get('k')!.value as number])], rest('k'));
+  if (node.opType === 'DFT' && opset < 20) {
+    const axis = (attrs.get('axis')?.value as number | undefined) ?? 1;
+    return emit('DFT', [inputs[0]!, inputs[1] ?? null, op.scalar(axis, 'int64')], rest('axis'));
+  }
   if (node.opType === 'Scatter') return emit('ScatterElements', inputs, attrs);
   if (node.opType === 'GridSample' && opset < 20) {
     const mode = (attrs.get('mode')?.value as string | undefined) ?? 'bilinear';

@@ -19,6 +19,7 @@ import { pad } from './pad.ts';
 import { averagePool, globalAveragePool, globalLpPool, globalMaxPool, lpPool, maxPool, maxUnpool } from './pool.ts';
 import { quantizeOps } from './quantize.ts';
 import { randomOps } from './random.ts';
+import { recurrentOps } from './recurrent.ts';
 import { reductions } from './reduce.ts';
 import { resize } from './resize.ts';
 import { scan } from './scan.ts';
@@ -26,6 +27,7 @@ import { scatterOps } from './scatter.ts';
 import { selectionOps } from './selection.ts';
 import { shapeOps } from './shape.ts';
 import { logSoftmax, softmax } from './softmax.ts';
+import { spectralOps } from './spectral.ts';
 
 /** Every operator we know, by domain and type. */
 export const operators: ReadonlyMap<string, OpDefinition> = new Map(
@@ -71,6 +73,8 @@ export const operators: ReadonlyMap<string, OpDefinition> = new Map(
     softmaxCrossEntropyLoss,
     ...quantizeOps,
     ...randomOps,
+    ...spectralOps,
+    ...recurrentOps,
     resize,
     ...contribOps,
   ].map((d) => [operatorKey(d.domain ?? '', d.opType), d]),

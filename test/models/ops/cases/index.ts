@@ -13,12 +13,14 @@ import { otherNormCases } from './other-norms.ts';
 import { padCases } from './pad.ts';
 import { poolCases } from './pool.ts';
 import { quantizeCases } from './quantize.ts';
+import { recurrentCases } from './recurrent.ts';
 import { reduceCases } from './reduce.ts';
 import { resizeCases } from './resize.ts';
 import { samplingCases } from './sampling.ts';
 import { scatterCases } from './scatter.ts';
 import { shapeCases } from './shape.ts';
 import { softmaxCases } from './softmax.ts';
+import { spectralCases } from './spectral.ts';
 
 /** Every gradient check, by the file under `models/ops` whose rules it exercises. */
 export const gradientCases: Readonly<Record<string, readonly GradientCase[]>> = {
@@ -36,10 +38,12 @@ export const gradientCases: Readonly<Record<string, readonly GradientCase[]>> = 
   pad: padCases,
   pool: poolCases,
   quantize: quantizeCases,
+  recurrent: recurrentCases,
   reduce: reduceCases,
   resize: resizeCases,
   sampling: samplingCases,
   scatter: scatterCases,
   shape: shapeCases,
   softmax: softmaxCases,
+  spectral: spectralCases,
 };

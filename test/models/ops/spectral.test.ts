@@ -1,0 +1,4 @@
+import { describeGradients } from '#test/support/describe-gradients.ts';
+import { spectralCases } from './cases/spectral.ts';
+
+describeGradients('spectra', spectralCases);
