@@ -70,6 +70,9 @@ by the runtime, in float64 where it has double-precision kernels and in float32 
 operators. Every shape rule is compared with the shapes the runtime returns, and whole exported networks with PyTorch's
 float64 gradients.
 
+Not in the table: \`Upsample\` is read as \`Resize\` and \`Scatter\` as \`ScatterElements\`; branches, loops, scans, lists of
+tensors and the model's own functions are written out on import (\`Scan\` below is what training graphs themselves use).
+
 | Operator | Opsets | Gradient | Constant | Checked |
 |---|---|---|---|---|
 ${rows.join('\n')}
