@@ -15,15 +15,24 @@ const OPERATOR = /\/(?:Fused)?(?:MatMul|Gemm|Conv)[^/]*(?:\/\w*Fusion\w*)?$/;
 /**
  * The dotted path of the module that a layer's node stands for. Exporters keep it in the weight's name; where they fold a
  * transpose into the weight (`onnx::MatMul_1234`) it is left in the node's path, or, where an optimiser dropped node names,
- * in that of its output; and in exports without scopes in the name of its bias.
+ * in that of its output. The bias keeps its name: it tells more where the path is of another scope or missing.
  */
 export function moduleName(node: Node, weight: string, context: LayerContext): string {
   const byWeight = WEIGHT.exec(weight)?.[1];
   if (byWeight !== undefined) return byWeight;
-  for (const path of [node.name, ...node.outputs]) {
-    if (OPERATOR.test(path)) return path.replace(OPERATOR, '').replace(/^\//, '').replaceAll('/', '.');
+  const bias = biasName(node, context);
+  const path = [node.name, ...node.outputs].find((name) => OPERATOR.test(name));
+  if (path === undefined) {
+    return bias ?? (node.name || node.outputs[0]!).replace(/^\//, '').replaceAll('/', '.');
   }
-  return biasName(node, context) ?? (node.name || node.outputs[0]!).replace(/^\//, '').replaceAll('/', '.');
+  const scope = path.replace(OPERATOR, '').replace(/^\//, '').replaceAll('/', '.');
+  return bias !== undefined && isSame(scope, bias) ? bias : scope;
+}
+
+/** Whether a scope, which may lack its beginning and have a counter at its end, can be the module of a bias. */
+function isSame(scope: string, module: string): boolean {
+  const endsWith = (end: string) => module === end || module.endsWith(`.${end}`);
+  return endsWith(scope) || endsWith(scope.replace(/_\d+$/, ''));
 }
 
 /** The module that owns the bias added to the node's output, if it is named after one. */
@@ -48,18 +57,21 @@ export function withoutWrappers(modules: readonly string[]): string[] {
   return withoutWrappers(modules.map((m) => m.slice(first.length + 1)));
 }
 
-const LAST = (words: string) => new RegExp(`(^|\\.)(?:${words})$`);
-/** diffusers, CLIP, the joint attention of SD3 and Flux, T5, fused projections, and the first autoencoders. */
-const PROJECTION = LAST(
-  'to_[qkv]|to_qkv|to_kv|to_out(?:\\.0)?|add_[qkv]_proj|to_add_out|[qkv]_proj|out_proj|(?:Self|EncDec)Attention\\.[qkvo]|qkv|proj_attn',
-);
+/** diffusers, CLIP, the joint attention of SD3 and Flux, and the first autoencoders. */
+const PROJECTION =
+  /(^|\.)(to_[qkv]|to_qkv|to_kv|to_out(\.0)?|add_[qkv]_proj|to_add_out|[qkv]_proj|out_proj|qkv|proj_attn)$/;
 /** In and out of a transformer inside a larger block; at the top level these names belong to the whole network. */
 const AROUND = /\.(proj_in|proj_out)$/;
+/** Short names, which are attention's only beside each other: T5 (`q`, `k`, `v`, `o`), fused ones (`qkv`, `proj`). */
+const SHORT = /^(.*\.)?(q|k|v|o|out|proj)$/;
 
-/** Tells for each of a network's modules whether it is a projection of an attention block. */
+/** Which of a network's modules are projections of an attention block. */
 export function attentionProjections(modules: Iterable<string>): Set<string> {
   const all = new Set(modules);
-  const isAttention = (m: string) =>
-    PROJECTION.test(m) || AROUND.test(m) || (m.endsWith('.proj') && all.has(m.replace(/proj$/, 'qkv')));
-  return new Set([...all].filter(isAttention));
+  const isShort = (m: string) => {
+    const [, parent = '', name] = SHORT.exec(m) ?? [];
+    if (name === undefined) return false;
+    return all.has(`${parent}qkv`) || ['q', 'k', 'v'].every((p) => all.has(parent + p));
+  };
+  return new Set([...all].filter((m) => PROJECTION.test(m) || AROUND.test(m) || isShort(m)));
 }

@@ -1,4 +1,4 @@
-import { loadInitializer, readExternal } from '#models/onnx/external.ts';
+import { loadInitializer, placeOf, readExternal } from '#models/onnx/external.ts';
 import { isExternal, type Model } from '#models/onnx/ir.ts';
 import { BYTES_PER_ELEMENT, dimsEqual, numel, toBytes } from '#models/tensor/tensor.ts';
 
@@ -16,7 +16,7 @@ export function* weightBytes(model: Model, name: string, pieceBytes = PIECE_BYTE
   for (let start = 0; start < length; start += pieceBytes) {
     const n = Math.min(pieceBytes, length - start);
     const external = { location, offset: offset + start, length: n };
-    yield toBytes(readExternal({ dtype: 'uint8', dims: [n], external }, model.folder, name));
+    yield toBytes(readExternal({ dtype: 'uint8', dims: [n], external }, placeOf(model), name));
   }
 }
 

@@ -29,14 +29,17 @@ export interface ScaleSummary {
   readonly different: readonly LoraModule[];
 }
 
+/** Of equally common ones the larger: the order of the modules does not matter. */
 export function summarise(modules: readonly LoraModule[]): ScaleSummary {
-  const key = (m: LoraModule) => `${m.down.dims[0]}/${m.alpha}`;
-  const counts = new Map<string, number>();
-  for (const m of modules) counts.set(key(m), (counts.get(key(m)) ?? 0) + 1);
-  const common = modules.reduce((best, m) => (counts.get(key(m))! > counts.get(key(best))! ? m : best));
-  return {
-    rank: common.down.dims[0]!,
-    alpha: common.alpha,
-    different: modules.filter((m) => key(m) !== key(common)),
-  };
+  const groups = new Map<string, { rank: number; alpha: number; count: number }>();
+  for (const { down, alpha } of modules) {
+    const key = `${down.dims[0]}/${alpha}`;
+    const group = groups.get(key) ?? { rank: down.dims[0]!, alpha, count: 0 };
+    group.count++;
+    groups.set(key, group);
+  }
+  const [{ rank, alpha } = { rank: 0, alpha: 0 }] = [...groups.values()].sort(
+    (a, b) => b.count - a.count || b.rank - a.rank || b.alpha - a.alpha,
+  );
+  return { rank, alpha, different: modules.filter((m) => m.down.dims[0] !== rank || m.alpha !== alpha) };
 }

@@ -41,6 +41,8 @@ export function kohyaFiles(
   const tensors = new Map<string, Tensor>();
   const moduleOf = new Map<string, string>();
   const unclear: string[] = [];
+  const exact: Record<string, number> = {};
+  const whole = summarise(adapter.modules).alpha;
   for (const { component, module, down, up, alpha } of adapter.modules) {
     const name = (layout && (component ?? 'denoiser') === 'denoiser' && originalName(module, layout)) || module;
     const key = kohyaPrefix(component ?? 'denoiser', base) + underscored(name);
@@ -54,14 +56,21 @@ export function kohyaFiles(
     }
     moduleOf.set(key, module);
     if (dotted(underscored(name)) !== name) unclear.push(name);
+    // The tensor keeps alpha as float32, and the header one exact number for the whole file.
+    if ((Math.fround(alpha) === Math.fround(whole) ? whole : Math.fround(alpha)) !== alpha) exact[key] = alpha;
     tensors.set(`${key}.lora_down.weight`, down);
     tensors.set(`${key}.lora_up.weight`, up);
     tensors.set(`${key}.alpha`, f32([], [alpha]));
   }
-  return [{ name: '', content: { tensors, metadata: header(adapter, base, unclear) } }];
+  return [{ name: '', content: { tensors, metadata: header(adapter, base, unclear, exact) } }];
 }
 
-function header(adapter: LoraAdapter, base: LoraBase, unclear: readonly string[]): Map<string, string> {
+function header(
+  adapter: LoraAdapter,
+  base: LoraBase,
+  unclear: readonly string[],
+  exact: Readonly<Record<string, number>>,
+): Map<string, string> {
   const { rank, alpha } = summarise(adapter.modules);
   const conv = adapter.modules.find((m: LoraModule) => m.down.dims.slice(2).some((k) => k > 1));
   const args = conv ? { conv_dim: String(conv.down.dims[0]), conv_alpha: String(conv.alpha) } : {};
@@ -79,8 +88,6 @@ function header(adapter: LoraAdapter, base: LoraBase, unclear: readonly string[]
   ];
   for (const [key, value] of six) metadata.set(key, value);
   if (unclear.length > 0) metadata.set(`${OWN}modules`, JSON.stringify([...unclear].sort()));
-  // The tensors keep alpha as float32.
-  const rounded = new Set(adapter.modules.map((m) => m.alpha).filter((a) => a !== alpha && Math.fround(a) !== a));
-  if (rounded.size > 0) metadata.set(`${OWN}alphas`, JSON.stringify([...rounded].sort((a, b) => a - b)));
+  if (Object.keys(exact).length > 0) metadata.set(`${OWN}alphas`, JSON.stringify(exact));
   return metadata;
 }

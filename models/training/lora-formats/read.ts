@@ -53,7 +53,7 @@ export function readLora(path: string): LoraContents {
   if (unsupported) {
     throw new NorthlightError(
       'lora/unsupported',
-      `${path} is not supported: ${unsupported.kind} ("${unsupported.key}").`,
+      `${path}: not supported: ${unsupported.kind} ("${unsupported.key}").`,
       'Choose a plain LoRA file, or convert it to one in the tool it comes from.',
     );
   }
@@ -168,7 +168,7 @@ function readPart({ weights: path, config: configPath, network }: Part): LoraCon
     const component = parsed.component ?? networkOf(network);
     const module = names.get(underscored(parsed.rest)) ?? moduleOf(parsed, blocks);
     const config = configs.get(component ?? 'denoiser');
-    const alpha = alphaOf(pair, rank, config ? [alphaFor(config, module, rank)] : declared);
+    const alpha = alphaOf(pair, rank, config ? alphaFor(config, module, rank) : declared(stem));
     for (const piece of splitFused({ component, module, stem, down, up, alpha })) {
       modules.push({ ...piece, third: parsed.third === true });
     }
@@ -304,17 +304,18 @@ function configsOf(
   return { get: (component) => configs.get(component) ?? everywhere };
 }
 
-/** Alphas as the header has them, kohya's for the whole file first: exact where the tensors are float32. */
-function declaredAlphas(metadata: ReadonlyMap<string, string>): number[] {
+/** Alphas as the header has them, exact where the tensors are float32: of single keys, or kohya's for the whole file. */
+function declaredAlphas(metadata: ReadonlyMap<string, string>): (stem: string) => number | undefined {
   const whole = Number(metadata.get('ss_network_alpha') ?? Number.NaN);
-  const exact = z.array(z.number()).safeParse(json(metadata.get('northlight.alphas')));
-  return [...(Number.isFinite(whole) ? [whole] : []), ...(exact.data ?? [])];
+  const exact = z.record(z.string(), z.number()).safeParse(json(metadata.get('northlight.alphas'))).data ?? {};
+  const otherwise = Number.isFinite(whole) ? whole : undefined;
+  return (stem) => (Object.hasOwn(exact, stem) ? exact[stem] : otherwise);
 }
 
 /** Missing or zero means alpha = rank. A declared alpha stands in for a missing one, and for its own float32 rounding. */
-function alphaOf({ alpha }: Pair, rank: number, declared: readonly number[]): number {
-  if (alpha === undefined) return declared[0] || rank;
-  return (declared.find((exact) => Math.fround(exact) === alpha) ?? alpha) || rank;
+function alphaOf({ alpha }: Pair, rank: number, declared: number | undefined): number {
+  if (alpha !== undefined && declared !== undefined && Math.fround(declared) === alpha) return declared || rank;
+  return (alpha ?? declared) || rank;
 }
 
 function json(text: string | undefined): unknown {

@@ -1,11 +1,11 @@
-import { mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { NorthlightError } from '#models/errors.ts';
 import { fileError, type StagedFile, stageFile } from '#models/files.ts';
 import { encodeSafetensors } from '#models/tensor/safetensors.ts';
 import type { Tensor, TypedArrays } from '#models/tensor/tensor.ts';
 import { type LoraBase, loraBase } from '#models/training/lora-base.ts';
-import type { LoraAdapter } from './adapter.ts';
+import type { LoraAdapter, LoraModule } from './adapter.ts';
 import { diffusersFiles } from './diffusers.ts';
 import { kohyaFiles } from './kohya.ts';
 import { peftFiles } from './peft.ts';
@@ -52,7 +52,7 @@ export function writeLora(path: string, adapter: LoraAdapter, options: WriteLora
     );
   }
   const base = options.base ?? loraBase(adapter.modules, adapter.metadata);
-  const outputs = filesOf(path, adapter, base, options);
+  const outputs = filesOf(path, { ...adapter, modules: adapter.modules.toSorted(byName) }, base, options);
   const staged: StagedFile[] = [];
   try {
     for (const { name, content } of outputs) {
@@ -80,10 +80,23 @@ function filesOf(path: string, adapter: LoraAdapter, base: LoraBase, options: Wr
   return peftFiles(adapter, base);
 }
 
+/** Modules in one order, whatever the order they were found in. */
+function byName(a: LoraModule, b: LoraModule): number {
+  const [x, y] = [a, b].map((m) => `${m.component ?? 'denoiser'} ${m.module}`) as [string, string];
+  return x < y ? -1 : x > y ? 1 : 0;
+}
+
 function makeFolder(path: string): void {
   try {
     mkdirSync(path, { recursive: true });
   } catch (error) {
+    if (existsSync(path)) {
+      throw new NorthlightError(
+        'lora/not-folder',
+        `${path} is a file, but a folder is to be written.`,
+        'Name a folder.',
+      );
+    }
     throw fileError(error, path, 'write');
   }
 }

@@ -9,6 +9,8 @@ export const commands: Readonly<Record<string, () => Promise<Command>>> = {
   tune: async () => (await import('./tune.ts')).tune as Command,
   train: async () => (await import('./train.ts')).train as Command,
   'lora inspect': async () => (await import('./lora-inspect.ts')).loraInspect as Command,
+  'lora convert': async () => (await import('./lora-convert.ts')).loraConvert as Command,
+  'lora merge': async () => (await import('./lora-merge.ts')).loraMerge as Command,
   'lora verify': async () => (await import('./lora-verify.ts')).loraVerify as Command,
   'graph inspect': async () => (await import('./graph-inspect.ts')).graphInspect as Command,
   'graph grad': async () => (await import('./graph-grad.ts')).graphGrad as Command,

@@ -3,10 +3,12 @@ import { defineCommand } from '#pipelines/cli/command.ts';
 
 export const loraVerify = defineCommand({
   name: 'lora verify',
-  summary: 'apply an adapter file as written and compare it with the live adapter',
-  details: 'Reports the largest difference in the output, and how much the adapter changes the output at all.',
+  summary: 'apply an adapter file as written and prove that it does what it should',
+  details:
+    'Reads the file back, runs the model with the adapter beside the weights and with the adapter merged into them, and ' +
+    'compares both with each other and with the bare model. Ends with exit code 2 when the adapter changes nothing.',
   options: z.object({
-    file: z.string().min(1).describe('adapter, .safetensors'),
+    file: z.string().min(1).describe('adapter: .safetensors, or a folder of PEFT or diffusers'),
     model: z.string().min(1).describe('model folder it belongs to'),
   }),
   positionals: ['file'],
@@ -29,8 +31,15 @@ export const loraVerify = defineCommand({
         },
       },
     );
-    return { file, ...verifyResult.parse(result) };
+    const whole = verifyResult.extend({ matched: z.number().int(), unmatched: z.array(z.string()) });
+    return { file, ...whole.parse(result) };
   },
-  show: ({ difference, effect }) =>
-    `Largest difference from the live adapter: ${difference.toExponential(2)}\nEffect on the output: ${effect.toExponential(2)}`,
+  show: ({ difference, effect, matched, unmatched }) =>
+    [
+      `${matched} modules applied${unmatched.length > 0 ? `, ${unmatched.length} names not in this network` : ''}`,
+      `Largest difference from the adapter merged into the weights: ${difference.toExponential(2)}`,
+      `Effect on the output: ${effect.toExponential(2)}${effect > 0 ? '' : ' (the adapter changes nothing)'}`,
+      ...unmatched.map((name) => `  ? ${name}`),
+    ].join('\n'),
+  exitCode: ({ effect }) => (effect > 0 ? 0 : 2),
 });

@@ -9,7 +9,7 @@ export const verify: JobFunction = async (payload, context) => {
   const p = verifyPayload.parse(payload);
   context.progress('applying the adapter', 0, 1);
   const folder = openModelFolder(p.modelPath);
-  const { difference, effect } = await verifyLora({
+  const { difference, effect, matched, unmatched } = await verifyLora({
     modelPath: folder.unetPath,
     model: folder.unet,
     file: p.adapterPath,
@@ -18,5 +18,5 @@ export const verify: JobFunction = async (payload, context) => {
     ...(context.threads ? { threads: context.threads } : {}),
   });
   context.progress('applying the adapter', 1, 1);
-  return { difference, effect };
+  return { difference, effect, matched, unmatched };
 };
