@@ -36,13 +36,22 @@ export function attend(
   return mergeHeads(op, op.matmul(op.softmax(scores), v));
 }
 
-/** `[1, 1, S, T]` of zeros where a query may look and the most negative number after its position (and before its window). */
-function causalMask(op: GraphBuilder, s: number, t: number, dtype: DType, window: number): Value {
-  const low = lowest(dtype);
-  const values = new Array<number>(s * t);
-  for (let i = 0; i < s; i++)
-    for (let j = 0; j < t; j++) values[i * t + j] = j > i || (window > 0 && j <= i - window) ? low : 0;
-  return op.constant(fromNumbers(dtype, [1, 1, s, t], values));
+/** 0 … n−1 along one axis of four. */
+const countUp = (op: GraphBuilder, n: number, axis: 2 | 3): Value =>
+  op.constant(
+    fromNumbers(
+      'int32',
+      axis === 2 ? [1, 1, n, 1] : [1, 1, 1, n],
+      Array.from({ length: n }, (_, i) => i),
+    ),
+  );
+
+/** `[1, 1, S, T]`, true where a key lies ahead of its query or, with a window, behind it. */
+function outOfSight(op: GraphBuilder, queries: number, keys: number, window: number): Value {
+  const [query, key] = [countUp(op, queries, 2), countUp(op, keys, 3)];
+  const ahead = op.apply('Greater', [key, query]);
+  if (window <= 0) return ahead;
+  return op.apply('Or', [ahead, op.apply('LessOrEqual', [key, op.addScalar(query, -window)])]);
 }
 
 /**
@@ -69,18 +78,14 @@ export function attentionMask(
   const { op } = c;
   const { mask, batch, queries, keys, dtype } = options;
   const causal = options.causal && queries > 1;
-  const ahead = causal ? causalMask(op, queries, keys, dtype, options.window ?? 0) : null;
-  if (!mask) return ahead;
+  const hidden = causal ? outOfSight(op, queries, keys, options.window ?? 0) : null;
+  const zero = op.scalar(0, dtype);
+  // What causality forbids is overwritten, not added to.
+  const hide = (rest: Value) => (hidden ? op.where(hidden, op.scalar(lowest(dtype), dtype), rest) : rest);
+  if (!mask) return hidden && hide(zero);
   const dims = mask.dims;
   const as = (m: Value, ...shape: number[]) => op.reshape(m, shape);
-  const position = () =>
-    op.constant(
-      fromNumbers(
-        'int32',
-        [1, 1, 1, keys],
-        Array.from({ length: keys }, (_, i) => i),
-      ),
-    );
+  const position = () => countUp(op, keys, 3);
   let counts: Value;
   if (dims.length === 3 && dims[0] === batch && dims[1] === queries && dims[2] === keys) {
     counts = op.apply('Greater', [as(mask, batch, 1, queries, keys), op.scalar(0, mask.dtype)]);
@@ -101,8 +106,5 @@ export function attentionMask(
       `Give a mask of shape [${batch}], [${batch}, ${keys}] or [${batch}, ${queries}, ${keys}], or export without one.`,
     );
   }
-  const padding = op.where(counts, op.scalar(0, dtype), op.scalar(options.filter, dtype));
-  if (!ahead) return padding;
-  // What causality forbids is overwritten, not added to.
-  return op.where(op.apply('Less', [ahead, op.scalar(0, dtype)]), ahead, padding);
+  return hide(op.where(counts, zero, op.scalar(options.filter, dtype)));
 }
