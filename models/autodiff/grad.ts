@@ -115,7 +115,8 @@ export function addGradients(
 /** The sum of a value's gradients. WebGPU has no kernel for `Sum`, and each one left to the CPU costs copies both ways. */
 function addUp(op: GraphBuilder, list: readonly Value[], name: string, kernels: KernelSet): Value {
   if (list.length > 2 && kernels === 'ort') return op.apply('Sum', list, {}, name);
-  return list.reduce((sum, g) => op.apply('Add', [sum, g], {}, name));
+  // Only the whole sum may have the name: callers make it the name of a graph output.
+  return list.reduce((sum, g, i) => op.apply('Add', [sum, g], {}, i === list.length - 1 ? name : `${name}/part`));
 }
 
 /**
