@@ -12,6 +12,8 @@ const Manifest = z.object({
       folder: z.string(),
       file: z.string(),
       title: z.string(),
+      /** whether `gradients-short.safetensors` is about this file */
+      short: z.boolean(),
       /** initialiser → its name in `gradients.safetensors`, where the two differ */
       renamed: z.record(z.string(), z.string()),
     }),
@@ -31,6 +33,8 @@ export interface GradientFixture {
   outputs: ReadonlyMap<string, Tensor>;
   /** The reference gradient of a floating initialiser or graph input of this file. @throws {Error} if there is none. */
   gradient(name: string): Tensor;
+  /** Whether there is one. */
+  has(name: string): boolean;
 }
 
 /** Every exported file under `test/golden/gradients`. */
@@ -38,9 +42,10 @@ export function gradientFixtures(): FixtureEntry[] {
   return Manifest.parse(JSON.parse(readFileSync(join(ROOT, 'manifest.json'), 'utf8'))).fixtures;
 }
 
-export function loadGradientFixture(entry: FixtureEntry): GradientFixture {
+/** @param rounding `short`: references for weights, inputs and cotangents that were rounded to 16 bits first. */
+export function loadGradientFixture(entry: FixtureEntry, rounding?: 'short'): GradientFixture {
   const folder = join(ROOT, entry.folder);
-  const { tensors } = readSafetensors(join(folder, 'gradients.safetensors'));
+  const { tensors } = readSafetensors(join(folder, rounding ? 'gradients-short.safetensors' : 'gradients.safetensors'));
   const outputs = [...tensors].filter(([name]) => name.startsWith('output/'));
   return {
     modelPath: join(folder, entry.file),
@@ -52,6 +57,7 @@ export function loadGradientFixture(entry: FixtureEntry): GradientFixture {
       if (!found) throw new Error(`${entry.file} has no reference gradient for "${name}".`);
       return found;
     },
+    has: (name) => tensors.has(entry.renamed[name] ?? name),
   };
 }
 
@@ -77,18 +83,20 @@ export function relativeError(actual: Tensor, reference: Tensor): number {
 /**
  * The gradients that are wrong, one line each; empty when all agree. A tensor is right when its relative error is at
  * most `tolerance`. One whose reference is below 10⁻⁶ of the largest gradient's norm is zero but for rounding (a key's
- * bias before a softmax), so it has no meaningful relative error: it must lie within 10⁻⁶ of that largest norm.
+ * bias before a softmax), so it has no meaningful relative error: it must lie within `negligible` (10⁻⁶ in float32) of that
+ * largest norm.
  */
 export function wrongGradients(
   actual: ReadonlyMap<string, Tensor>,
   reference: ReadonlyMap<string, Tensor>,
   tolerance: number,
+  negligible = 1e-6,
 ): string[] {
-  const negligible = 1e-6 * Math.max(...[...reference.values()].map(norm));
+  const largest = Math.max(...[...reference.values()].map(norm));
   const wrong: string[] = [];
   for (const [name, expected] of reference) {
     const got = actual.get(name);
-    const allowed = norm(expected) < negligible ? negligible : tolerance * norm(expected);
+    const allowed = norm(expected) < 1e-6 * largest ? negligible * largest : tolerance * norm(expected);
     if (!got) wrong.push(`${name}: missing`);
     // Written so that a NaN counts as wrong.
     else if (!(distance(got, expected) <= allowed)) {
