@@ -6,7 +6,7 @@ import { readsOf, subgraphs } from '#models/onnx/traverse.ts';
 import { refusedHint } from '#models/ops/contrib/refused.ts';
 import { createBuilder, operatorKey, operators } from '#models/ops/index.ts';
 import { isFloat } from '#models/tensor/tensor.ts';
-import { flopsOf, peakBytes } from './cost.ts';
+import { productFlops } from './flops.ts';
 import { type Flow, type FlowNode, gradientReach, pathToOutput, type Reach } from './flow.ts';
 import { addGradients } from './grad.ts';
 import { type ImportedGraph, importGraph } from './import-graph.ts';
@@ -46,12 +46,11 @@ export interface OperatorReport {
   readonly gradient: 'rule' | 'decomposed' | 'written out' | 'none flows' | 'refused' | 'unknown';
 }
 
-/** One run with fixed sizes. */
-export interface Cost {
+/** One forward pass with fixed sizes, as a training graph has it. */
+export interface ForwardCost {
   readonly nodes: number;
+  /** Multiplications and additions of its products and convolutions. */
   readonly flops: number;
-  /** Most bytes of intermediate values alive at once. */
-  readonly peakBytes: number;
 }
 
 export interface GraphInspection {
@@ -67,7 +66,7 @@ export interface GraphInspection {
     readonly from: 'given' | 'file' | 'guess';
   }[];
   /** Null when the graph could not be read with these sizes: see `failure`. */
-  readonly forward: Cost | null;
+  readonly forward: ForwardCost | null;
   /** Why sizes or the gradient could not be worked out. */
   readonly failure: PlainError | null;
 }
@@ -160,17 +159,12 @@ export function inspectGraph(model: Model, given: Readonly<Record<string, readon
       ...reason,
     };
   });
-  let forward: Cost | null = null;
+  let forward: ForwardCost | null = null;
   if (imported) {
     const { op, graph } = imported;
-    const made = { nodes: op.nodes.slice(), outputs: [...graph.outputs.values()].map((v) => ({ ...v })) };
-    const sized = (name: string) => op.values.get(name);
-    forward = {
-      nodes: made.nodes.length,
-      flops: flopsOf(made.nodes, sized),
-      peakBytes: peakBytes({ nodes: made.nodes, outputs: made.outputs }, sized),
-    };
-    if (blockers.length === 0) failure = tryGradients(imported.op, graph, [...weights, ...inputs]);
+    const flops = op.nodes.reduce((sum, n) => sum + productFlops(n, (name) => op.values.get(name)), 0);
+    forward = { nodes: op.nodes.length, flops };
+    if (blockers.length === 0) failure = tryGradients(op, graph, [...weights, ...inputs]);
   }
   const plain = ({ reach: _reach, ...report }: SourceReport & { reach: Reach }): SourceReport => report;
   return {

@@ -1,12 +1,14 @@
-import { flopsOf, peakBytes } from '#models/autodiff/cost.ts';
-import { addGradients } from '#models/autodiff/grad.ts';
+import { productFlops } from '#models/autodiff/flops.ts';
 import { importGraph } from '#models/autodiff/import-graph.ts';
-import { type Cost, type GraphInspection, inspectGraph, type SourceReport } from '#models/autodiff/inspect.ts';
+import { type GraphInspection, inspectGraph, type SourceReport } from '#models/autodiff/inspect.ts';
 import { type PlainError, toPlainError } from '#models/errors.ts';
 import { type Dim, isExternal, type Model, type ValueInfo } from '#models/onnx/ir.ts';
 import { createBuilder } from '#models/ops/index.ts';
 import { BYTES_PER_ELEMENT, isFloat, numel, type Tensor, zeros } from '#models/tensor/tensor.ts';
+import { estimateRun, type MachineRates } from '#models/training/estimate.ts';
 import { findLoraTargets, insertLora, type LoraTarget, loraParameters } from '#models/training/lora.ts';
+import { peakBytes } from '#models/training/plan.ts';
+import { lossGraph, type MemoryMode } from '#models/training/training-graph.ts';
 
 export interface Port {
   readonly name: string;
@@ -23,11 +25,21 @@ export interface AdapterPlace extends Omit<LoraTarget, 'dtype'> {
   readonly trainable: boolean;
 }
 
-export interface AdapterStep extends Cost {
+/** One training step of an adapter, the model's own weights frozen. */
+export interface AdapterStep {
   readonly rank: number;
   readonly targets: 'attention' | 'linear' | 'all';
   readonly modules: number;
   readonly parameters: number;
+  readonly nodes: number;
+  readonly flops: number;
+  /** Forms of the step, from the fastest to the smallest: memory of the whole process, and time on this machine's CPU. */
+  readonly forms: readonly {
+    readonly segments: number | null;
+    readonly peakBytes: number;
+    readonly activationBytes: number;
+    readonly seconds: number | null;
+  }[];
 }
 
 export interface GraphReport extends Omit<GraphInspection, 'operators' | 'inputs'> {
@@ -52,7 +64,11 @@ export interface GraphReport extends Omit<GraphInspection, 'operators' | 'inputs
 /** Everything that can be said of a graph without running it. Weights in files beside it are not read. */
 export function reportGraph(
   model: Model,
-  options: { readonly inputs?: Readonly<Record<string, readonly number[]>>; readonly rank?: number } = {},
+  options: {
+    readonly inputs?: Readonly<Record<string, readonly number[]>>;
+    readonly rank?: number;
+    readonly rates?: MachineRates;
+  } = {},
 ): GraphReport {
   const { graph } = model;
   const inspection = inspectGraph(model, options.inputs);
@@ -78,7 +94,7 @@ export function reportGraph(
   let failure: PlainError | null = inspection.failure;
   if (inspection.forward) {
     try {
-      adapterStep = stepOf(model, adapters, inspection.sizes, options.rank ?? 8);
+      adapterStep = stepOf(model, adapters, inspection.sizes, options.rank ?? 8, options.rates);
     } catch (error) {
       failure ??= toPlainError(error);
     }
@@ -128,12 +144,23 @@ function adapterPlaces(model: Model, states: ReadonlyMap<string, string>): Adapt
   }));
 }
 
+/** Without rates only memory is estimated. */
+const NO_RATES: MachineRates = {
+  productFlops: Infinity,
+  convFlops: Infinity,
+  memoryBytes: Infinity,
+  cacheBytes: Infinity,
+  softmaxElements: Infinity,
+  nodeSeconds: 0,
+};
+
 /** A training step: forward pass and gradients of an adapter, the model's weights frozen. */
 function stepOf(
   model: Model,
   places: readonly AdapterPlace[],
   sizes: GraphInspection['sizes'],
   rank: number,
+  rates: MachineRates | undefined,
 ): AdapterStep | null {
   const trainable = places.filter((p) => p.trainable);
   const targets = (['attention', 'linear', 'all'] as const).find((group) => trainable.some((p) => p.group === group));
@@ -147,25 +174,36 @@ function stepOf(
     for (const { name, dims } of Object.values(loraParameters(target, scale)))
       parameters.set(name, zeros('float32', dims));
   }
-  const op = createBuilder();
-  const net = importGraph(op, insertLora(model, chosen, scale, parameters), {
-    inputs: Object.fromEntries(sizes.map((s) => [s.input, s.dims])),
-    role: (name) => (parameters.has(name) ? 'input' : 'frozen'),
-  });
-  const seeds = [...net.outputs.values()]
-    .filter((v) => isFloat(v.dtype))
-    .map((value, i) => ({ value, cotangent: op.input(op.fresh(`cotangent/${i}`), value.dtype, value.dims) }));
-  const wrt = [...parameters.keys()].map((name) => net.weights.get(name)!);
-  for (const g of addGradients(op, seeds, wrt).values()) if (g) op.output(g);
-  const { graph } = op.toModel('step');
-  const sized = (name: string) => op.values.get(name);
+  const build = (memory: MemoryMode) => {
+    const op = createBuilder();
+    const net = importGraph(op, insertLora(model, chosen, scale, parameters), {
+      inputs: Object.fromEntries(sizes.map((s) => [s.input, s.dims])),
+      role: (name) => (parameters.has(name) ? 'input' : 'frozen'),
+    });
+    const outputs = [...net.outputs.values()].filter((v) => isFloat(v.dtype));
+    const losses = outputs.map((v) => op.reduceMeanAll(op.mul(v, v)));
+    const loss = losses.reduce((sum, l) => op.add2(sum, l));
+    const trained = [...parameters.keys()].map((name) => net.weights.get(name)!);
+    return lossGraph(op, loss, trained, { name: 'step', memory, kernels: 'ort' });
+  };
+  const modes: readonly MemoryMode[] = [{ kind: 'flat' }, { kind: 'checkpoint', segments: 16, keepAbove: Infinity }];
+  const built = modes.map((memory) => ({ memory, ...build(memory) }));
+  const flat = built[0]!;
   return {
     rank,
     targets,
     modules: names.size,
     parameters: [...parameters.values()].reduce((sum, t) => sum + numel(t.dims), 0),
-    nodes: graph.nodes.length,
-    flops: flopsOf(graph.nodes, sized),
-    peakBytes: peakBytes(graph, sized),
+    nodes: flat.model.graph.nodes.length,
+    flops: flat.model.graph.nodes.reduce((sum, n) => sum + productFlops(n, (name) => flat.types.get(name)), 0),
+    forms: built.map(({ memory, model: graph, types }) => {
+      const estimate = estimateRun(graph, types, rates ?? NO_RATES);
+      return {
+        segments: memory.kind === 'flat' ? null : memory.segments,
+        peakBytes: peakBytes(estimate),
+        activationBytes: estimate.activationBytes,
+        seconds: rates ? estimate.seconds : null,
+      };
+    }),
   };
 }

@@ -89,18 +89,21 @@ function adapterLines({ adapters }: GraphReport): string[] {
   ];
 }
 
-function costLines({ forward, adapterStep: step, weightBytes }: GraphReport): string[] {
+function costLines({ forward, adapterStep: step }: GraphReport): string[] {
   if (!forward) return [];
-  const lines = [
-    'Cost with these sizes',
-    `  forward: ${flopText(forward.flops)}, values take up to ${formatBytes(forward.peakBytes)}`,
-  ];
-  if (step) {
-    lines.push(
-      `  training step, adapter of rank ${step.rank} on ${step.modules} ${step.targets === 'all' ? '' : `${step.targets} `}layers ` +
-        `(${step.parameters.toLocaleString('en')} parameters): ${flopText(step.flops)}, ` +
-        `values up to ${formatBytes(step.peakBytes)} beside ${formatBytes(weightBytes)} of weights`,
-    );
+  const lines = [`Cost with these sizes: forward pass ${flopText(forward.flops)}`];
+  if (!step) return lines;
+  const layers = `${step.modules} ${step.targets === 'all' ? '' : `${step.targets} `}layers`;
+  lines.push(
+    `  training step of an adapter of rank ${step.rank} on ${layers} (${step.parameters.toLocaleString('en')} parameters): ${flopText(step.flops)}`,
+  );
+  for (const { segments, peakBytes, seconds } of step.forms) {
+    const time =
+      seconds === null
+        ? ''
+        : `, about ${seconds < 10 ? Number(seconds.toPrecision(1)) : seconds.toFixed(0)} s on this CPU`;
+    const how = segments === null ? 'everything kept' : 'least memory, activations computed again';
+    lines.push(`    ${how}: about ${formatBytes(peakBytes)} in all${time}`);
   }
   return lines;
 }

@@ -8,15 +8,17 @@ export const graphInspect = defineCommand({
   name: 'graph inspect',
   summary: 'what a graph holds, what in it can be trained, and what stands in the way',
   details:
-    'Nothing is run, and weights in files beside the graph are not read. --json lists every weight, layer and blocking node.',
+    'The graph is not run, and weights in files beside it are not read; times are estimated from what this machine does per\n' +
+    'second, measured for a second. --json lists every weight, layer and blocking node.',
   options: z.object({
     file: z.string().min(1).describe('graph, .onnx'),
     input: z.array(z.string()).default([]).describe('NAME=1x4x64x64: size of an input whose sizes are free'),
     rank: z.int().min(1).max(1024).default(8).describe('rank of the adapter whose training step is costed'),
   }),
   positionals: ['file'],
-  async run({ file, input, rank }) {
+  async run({ file, input, rank, threads }) {
     const { readModel } = await import('#models/onnx/read.ts');
+    const { measureRates } = await import('#models/training/machine-rates.ts');
     const { reportGraph } = await import('#pipelines/cli/graph-report.ts');
     const model = readModel(file);
     const inputs = Object.fromEntries(input.map(parseSize));
@@ -42,7 +44,8 @@ export const graphInspect = defineCommand({
         );
       }
     }
-    return { file, ...reportGraph(model, { inputs, rank }) };
+    const rates = await measureRates(threads);
+    return { file, ...reportGraph(model, { inputs, rank, rates }) };
   },
   show: showGraph,
 });
