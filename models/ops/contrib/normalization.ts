@@ -19,12 +19,22 @@ function layerNorm(c: Decompose, x: Value, scale: Value, bias: Value | undefined
   );
 }
 
-/** x ⊙ scale ∕ √(mean x² + ε) over the axes from `axis` on (Zhang and Sennrich 2019, arXiv:1910.07467), and 1 ∕ √(…). */
-function rmsNorm({ op }: Decompose, x: Value, scale: Value, axis: number, epsilon: number): [y: Value, invRms: Value] {
-  const axes = x.dims.flatMap((_, i) => (i >= axis ? [i] : []));
-  const mean = op.reduceMean(op.mul(x, x), axes);
-  const inv = op.apply('Reciprocal', [op.sqrt(op.addScalar(mean, epsilon))]);
-  return [op.mul(op.mul(x, inv), scale), inv];
+/**
+ * x ⊙ scale ∕ √(mean x² + ε) over the axes from `axis` on (Zhang and Sennrich 2019, arXiv:1910.07467), and 1 ∕ √(…).
+ * 16-bit floats are computed in float32, where ε is not zero.
+ */
+function rmsNorm(
+  { op }: Decompose,
+  x: Value,
+  scale: Value,
+  options: { readonly axis: number; readonly epsilon: number; readonly result: DType },
+): [y: Value, invRms: Value] {
+  const wide = x.dtype === 'float64' ? 'float64' : 'float32';
+  const v = op.cast(x, wide);
+  const axes = x.dims.flatMap((_, i) => (i >= options.axis ? [i] : []));
+  const mean = op.reduceMean(op.mul(v, v), axes);
+  const inv = op.apply('Reciprocal', [op.sqrt(op.addScalar(mean, options.epsilon))]);
+  return [op.cast(op.mul(op.mul(v, inv), op.cast(scale, wide)), options.result), op.cast(inv, 'float32')];
 }
 
 const statistics = (x: Value, axis: number) => ({
@@ -59,8 +69,9 @@ const skipSimplifiedLayerNormalization = contribOp({
     const { op, x } = c;
     const sum = plus(c, x(0), x(1), c.inputs[3]);
     const axis = sum.dims.length - 1;
-    const [y, inv] = rmsNorm(c, sum, x(2), axis, c.attrs.float('epsilon', TINY_EPSILON));
-    return [y, op.cast(op.reduceMean(sum, [axis]), 'float32'), op.cast(inv, 'float32'), sum];
+    const epsilon = c.attrs.float('epsilon', TINY_EPSILON);
+    const [y, inv] = rmsNorm(c, sum, x(2), { axis, epsilon, result: sum.dtype });
+    return [y, op.cast(op.reduceMean(sum, [axis]), 'float32'), inv, sum];
   },
 });
 
@@ -74,11 +85,9 @@ const simplifiedLayerNormalization = contribOp({
     return [{ dtype: c.x(1).dtype, dims: x.dims }, statistics(x, axis)];
   },
   decompose: (c) => {
-    const { op, x, attrs } = c;
+    const { x, attrs } = c;
     const axis = normalizeAxis(attrs.int('axis', -1), x(0).dims.length);
-    // Computed in the wider of the two types, returned in the scale's.
-    const [y, inv] = rmsNorm(c, op.cast(x(0), x(1).dtype), x(1), axis, attrs.float('epsilon', 1e-5));
-    return [y, op.cast(inv, 'float32')];
+    return rmsNorm(c, x(0), x(1), { axis, epsilon: attrs.float('epsilon', 1e-5), result: x(1).dtype });
   },
 });
 
