@@ -10,6 +10,7 @@ import type { FusedGroups } from './fused-group.ts';
 import { mergeAdapters, mergedAdapterGroups } from './fused-lora.ts';
 import { siluGroups } from './fused-silu.ts';
 import type { KernelSet } from './kernels.ts';
+import { understood } from './understood.ts';
 
 /** A value whose cotangent (gradient of the loss with respect to it) is given. */
 export interface Seed {
@@ -103,8 +104,9 @@ export function addGradients(
       dys,
       needs: (k) => active.has(node.inputs[k]!),
     };
-    const grads = op.scope(`grad/${node.name}`, () => definition.grad !== 'none' && definition.grad!(context));
-    (grads || []).forEach((g, k) => {
+    const rule = definition.grad;
+    const grads = op.scope(`grad/${node.name}`, () => understood(node, () => rule(context)));
+    grads.forEach((g, k) => {
       const input = inputs[k];
       if (g && input && active.has(input.name)) push(input.name, conform(op, g, input));
     });

@@ -3,13 +3,17 @@ import type { Model } from '#models/onnx/ir.ts';
 import { createBuilder } from '#models/ops/index.ts';
 import { isFloat } from '#models/tensor/tensor.ts';
 import { addGradients } from './grad.ts';
-import type { KernelSet } from './kernels.ts';
 import { importGraph, trainableInitializers } from './import-graph.ts';
+import type { KernelSet } from './kernels.ts';
 import type { Compute } from './precision.ts';
 
 export interface GradientModel {
   /** The model with one extra input `cotangent/<output>` per differentiated output and one output `grad/<name>` per name. */
   readonly model: Model;
+  /** Output → the input that takes its cotangent: `cotangent/<output>`, or `cotangent2/…` in the gradient of a gradient. */
+  readonly cotangents: ReadonlyMap<string, string>;
+  /** Name in `wrt` → the output that gives its gradient: `grad/<name>`, or `grad2/…`; without those in `noPath`. */
+  readonly gradients: ReadonlyMap<string, string>;
   readonly wrt: readonly string[];
   /** Names in `wrt` that no path connects to an output: their gradient is zero and has no graph output. */
   readonly noPath: readonly string[];
@@ -68,9 +72,17 @@ export function gradientModel(
     if (!imported.outputs.has(name))
       throw new NorthlightError('grad/no-such-name', `The model has no output named "${name}".`);
   }
+  const order = freeOrder(
+    model,
+    outputs.map(([name]) => name),
+    candidates,
+  );
+  const cotangents = new Map(outputs.map(([name]) => [name, `cotangent${order}/${name}`]));
+  const gradients = new Map(candidates.map((name) => [name, `grad${order}/${name}`]));
+  for (const name of [...imported.outputs.keys(), ...gradients.values()]) op.reserve(name);
   const seeds = outputs.map(([name, value]) => ({
     value,
-    cotangent: op.input(`cotangent/${name}`, value.dtype, value.dims),
+    cotangent: op.input(cotangents.get(name)!, value.dtype, value.dims),
   }));
   const grads = addGradients(op, seeds, values, { kernels: options.kernels ?? 'standard' });
   const noPath: string[] = [];
@@ -78,11 +90,31 @@ export function gradientModel(
   values.forEach((v, i) => {
     const name = candidates[i]!;
     const g = grads.get(v.name);
-    if (g) op.output(g, `grad/${name}`);
-    else noPath.push(name);
+    if (g) op.output(g, gradients.get(name)!);
+    else {
+      noPath.push(name);
+      gradients.delete(name);
+    }
   });
   const wrt = all ? candidates.filter((n) => !noPath.includes(n) || imported.inputs.has(n)) : candidates;
   const result = op.toModel(`${model.graph.name}/gradient`);
   if (model.folder !== undefined) result.folder = model.folder;
-  return { model: result, wrt, noPath: noPath.filter((n) => wrt.includes(n)) };
+  if (model.linkedFolder !== undefined) result.linkedFolder = model.linkedFolder;
+  return { model: result, cotangents, gradients, wrt, noPath: noPath.filter((n) => wrt.includes(n)) };
+}
+
+/** '' for a model; 2, 3, … for one that has cotangents and gradients of its own. */
+function freeOrder(model: Model, outputs: readonly string[], wrt: readonly string[]): string {
+  const { graph } = model;
+  const taken = new Set([
+    ...graph.inputs.map((i) => i.name),
+    ...graph.initializers.keys(),
+    ...graph.nodes.flatMap((n) => n.outputs),
+  ]);
+  for (let order = 1; ; order++) {
+    const tag = order === 1 ? '' : String(order);
+    const clash =
+      outputs.some((n) => taken.has(`cotangent${tag}/${n}`)) || wrt.some((n) => taken.has(`grad${tag}/${n}`));
+    if (!clash) return tag;
+  }
 }

@@ -1,10 +1,10 @@
 import { NorthlightError } from '#models/errors.ts';
 import { type GraphBuilder, type Value, WORKING_OPSET } from '#models/onnx/builder.ts';
 import { functionKey, type Graph, isExternal, type Model, type Node } from '#models/onnx/ir.ts';
-import { NodeAttributes, type OpDefinition } from '#models/ops/define.ts';
+import { NodeAttributes, normalizeAxis, type OpDefinition } from '#models/ops/define.ts';
 import { inferNode, operatorOf } from '#models/ops/index.ts';
 import { constantValue, shapeRange } from '#models/ops/shape.ts';
-import { i64, isFloat, numel, type Tensor } from '#models/tensor/tensor.ts';
+import { i64, isFloat, numel, type Tensor, toNumbers } from '#models/tensor/tensor.ts';
 import { type Bound, type Inliner, inputsOf, lookUp, type Scope, tensorOf } from './import-scope.ts';
 import { inlineIf } from './inline-branch.ts';
 import { inlineFunction } from './inline-function.ts';
@@ -12,6 +12,7 @@ import { unrollLoop, unrollScan, unrollSequenceMap } from './inline-loop.ts';
 import { inlineSequence } from './inline-sequence.ts';
 import { narrowConv } from './narrow-conv.ts';
 import { type Compute, declareWeight, enterAs, portType, widenModel } from './precision.ts';
+import { understood } from './understood.ts';
 import { noteUniform, shrinkUniform, type Uniforms } from './uniform.ts';
 import { upgradeNode } from './upgrade.ts';
 
@@ -42,7 +43,7 @@ export interface ImportedGraph {
 const FOLD_LIMIT = 4096;
 
 /** Nodes and iterations that copies of bodies (branches, loops, functions) may come to. */
-const MAX_COPIES = 200_000;
+const MAX_COPIES = 50_000;
 
 /**
  * Copies a model into a graph under construction, ready for differentiation: sizes fixed, shape plumbing folded to
@@ -120,7 +121,7 @@ function createImporter(op: GraphBuilder, model: Model, compute: Compute, rewrit
     nodes(nodes, scope) {
       for (const node of nodes) {
         if (scope.outer || scope.calls > 0) importer.spend(node);
-        const outs = importNode(node, scope);
+        const outs = understood(node, () => importNode(node, scope));
         node.outputs.forEach((name, i) => {
           if (name !== '' && outs[i]) scope.names.set(name, outs[i]);
         });
@@ -170,7 +171,8 @@ function createImporter(op: GraphBuilder, model: Model, compute: Compute, rewrit
     const reader = `${node.opType} "${node.name}"`;
     const tensors = inputs.map((b) => (b ? tensorOf(b, reader) : null));
     const upgraded = upgradeNode(op, node, tensors, scope.opsets.get('') ?? WORKING_OPSET);
-    return Array.isArray(upgraded) ? upgraded : emit(upgraded.node, upgraded.inputs, scope.prefix);
+    if (Array.isArray(upgraded)) return upgraded;
+    return emit(upgraded.node, withSizes(op, upgraded.node, upgraded.inputs), scope.prefix);
   };
   return importer;
 }
@@ -198,8 +200,8 @@ function fold(op: GraphBuilder, node: Node, inputs: readonly (Value | null)[]): 
     case 'Identity':
       return [inputs[0]!];
     case 'Dropout':
-      // Inference: the identity, unless somebody reads the mask.
-      return node.outputs.length === 1 ? [inputs[0]!] : null;
+      // Inference: the identity, unless somebody reads the mask or asks for training.
+      return node.outputs.length === 1 && !isTraining(op, inputs[2]) ? [inputs[0]!] : null;
     case 'Shape': {
       const dims = inputs[0]!.dims;
       const range = shapeRange(dims.length, attrs.int('start', 0), attrs.has('end') ? attrs.int('end') : dims.length);
@@ -231,6 +233,22 @@ function fold(op: GraphBuilder, node: Node, inputs: readonly (Value | null)[]): 
     if (error instanceof NorthlightError && error.code === 'onnx/fold') return null;
     throw error;
   }
+}
+
+/** The inputs of a Split into equal parts with the sizes written out, so that it can be folded. */
+function withSizes(op: GraphBuilder, node: Node, inputs: readonly (Value | null)[]): readonly (Value | null)[] {
+  const x = inputs[0];
+  if (node.opType !== 'Split' || node.domain !== '' || inputs[1] || !x || !op.constantOf(x.name)) return inputs;
+  const axis = normalizeAxis(new NodeAttributes(node).int('axis', 0), x.dims.length);
+  const parts = inferNode(node, [x], op.constantOf, WORKING_OPSET);
+  return [x, op.i64(parts.map((t) => t.dims[axis]!))];
+}
+
+/** Whether a flag is there and not known to be false. */
+function isTraining(op: GraphBuilder, flag: Value | null | undefined): boolean {
+  if (!flag) return false;
+  const known = op.constantOf(flag.name);
+  return !known || toNumbers(known)[0] !== 0;
 }
 
 function place(op: GraphBuilder, node: Node, inputs: readonly (Value | null)[], prefix: string): readonly Value[] {

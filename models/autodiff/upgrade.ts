@@ -1,5 +1,6 @@
 import { NorthlightError } from '#models/errors.ts';
 import type { GraphBuilder, Value } from '#models/onnx/builder.ts';
+import { DATA_TYPE } from '#models/onnx/data-types.ts';
 import { type Attribute, int, type Node, str } from '#models/onnx/ir.ts';
 import { fromNumbers, toNumbers } from '#models/tensor/tensor.ts';
 
@@ -156,6 +157,9 @@ export function upgradeNode(
     const axis = (attrs.get('axis')?.value as number | undefined) ?? 1;
     return emit('DFT', [inputs[0]!, inputs[1] ?? null, op.scalar(axis, 'int64')], rest('axis'));
   }
+  // The type to cast to is known, so that constants (exporters write many) can be folded.
+  if (node.opType === 'CastLike')
+    return emit('Cast', [inputs[0]!], new Map([['to', int(DATA_TYPE[inputs[1]!.dtype])]]));
   if (node.opType === 'Scatter') return emit('ScatterElements', inputs, attrs);
   if (node.opType === 'GridSample' && opset < 20) {
     const mode = (attrs.get('mode')?.value as string | undefined) ?? 'bilinear';

@@ -63,6 +63,8 @@ export class GraphBuilder {
   readonly opaque = new Set<string>();
   private readonly constantNames = new Map<string, string>();
   private readonly used = new Set<string>();
+  private readonly reserved = new Set<string>();
+  private readonly nodeNames = new Set<string>();
   private readonly infer: InferNode;
   private counter = 0;
   private scopes: string[] = [];
@@ -89,8 +91,13 @@ export class GraphBuilder {
   fresh(hint: string): string {
     const base = this.path(hint);
     let name = base;
-    while (this.used.has(name)) name = `${base}_${this.counter++}`;
+    while (this.used.has(name) || this.reserved.has(name)) name = `${base}_${this.counter++}`;
     return name;
+  }
+
+  /** Keeps a name for an output that is declared later: `fresh` does not give it out. */
+  reserve(name: string): void {
+    this.reserved.add(name);
   }
 
   private add(value: Value): Value {
@@ -155,8 +162,12 @@ export class GraphBuilder {
     return init && !isExternal(init) ? init : undefined;
   };
 
-  /** Appends a node as it is (its inputs must exist) and returns all its outputs. */
-  append(node: Node): Value[] {
+  /** Appends a node (its inputs must exist) as it is, but for a name that another node has, and returns all its outputs. */
+  append(given: Node): Value[] {
+    let name = given.name;
+    while (name !== '' && this.nodeNames.has(name)) name = `${given.name}_${this.counter++}`;
+    this.nodeNames.add(name);
+    const node = name === given.name ? given : { ...given, name };
     const inputs = node.inputs.map((n) => (n === '' ? undefined : this.value(n)));
     const types = this.infer(node, inputs, this.constantOf, WORKING_OPSET);
     this.nodes.push(node);

@@ -1,4 +1,5 @@
-import { join } from 'node:path';
+import { realpathSync } from 'node:fs';
+import { dirname, join, relative, sep } from 'node:path';
 import { NorthlightError } from '#models/errors.ts';
 import { readAt, withFile } from '#models/files.ts';
 import { type ExternalTensor, isExternal, type Model } from '#models/onnx/ir.ts';
@@ -13,20 +14,42 @@ export function loadInitializer(model: Model, name: string): Tensor {
   if (found === undefined) {
     throw new NorthlightError('onnx/no-initializer', `The model has no weight called "${name}".`, 'Check the name.');
   }
-  return isExternal(found) ? readExternal(found, model.folder, name) : found;
+  return isExternal(found) ? readExternal(found, placeOf(model), name) : found;
+}
+
+/** Where a model's external weights may lie. */
+export interface Place {
+  readonly folder: string;
+  /** Folder of the file that the model's own file is a link to: caches keep links side by side to files side by side. */
+  readonly linkedFolder?: string;
+}
+
+/** Where the external weights of a model that was read may lie; undefined for one made in memory. */
+export function placeOf(model: Model): Place | undefined {
+  if (model.folder === undefined) return undefined;
+  return model.linkedFolder === undefined
+    ? { folder: model.folder }
+    : { folder: model.folder, linkedFolder: model.linkedFolder };
+}
+
+/** The place of a model file. */
+export function placeOfFile(path: string): Place {
+  const folder = dirname(path);
+  const real = dirname(realpathSync(path));
+  return real === realpathSync(folder) ? { folder } : { folder, linkedFolder: real };
 }
 
 /** The bytes of an external tensor; `name` only appears in errors. */
-export function readExternal(tensor: ExternalTensor, folder: string | undefined, name: string): Tensor {
+export function readExternal(tensor: ExternalTensor, place: Place | undefined, name: string): Tensor {
   const { location, offset, length } = tensor.external;
-  return withExternal(folder, location, name, (fd, size, path) => {
+  return withExternal(place, location, name, (fd, size, path) => {
     if (offset + length > size) throw tooShort(name, path, offset + length, size);
     return fromBytes(tensor.dtype, tensor.dims, readAt(fd, offset, length, path));
   });
 }
 
 /** Checks that the file of every tensor is there and long enough, opening each file once and reading no weights. */
-export function checkExternal(tensors: Iterable<readonly [string, ExternalTensor]>, folder: string | undefined): void {
+export function checkExternal(tensors: Iterable<readonly [string, ExternalTensor]>, place: Place | undefined): void {
   const furthest = new Map<string, { name: string; end: number }>();
   for (const [name, { external }] of tensors) {
     const end = external.offset + external.length;
@@ -34,7 +57,7 @@ export function checkExternal(tensors: Iterable<readonly [string, ExternalTensor
     if (seen === undefined || end > seen.end) furthest.set(external.location, { name, end });
   }
   for (const [location, { name, end }] of furthest) {
-    withExternal(folder, location, name, (fd, size, path) => {
+    withExternal(place, location, name, (fd, size, path) => {
       if (end <= size) return;
       if (isLfsPointer(readAt(fd, 0, Math.min(size, 64), path))) throw lfsPointer(path);
       throw tooShort(name, path, end, size);
@@ -46,13 +69,32 @@ export function checkExternal(tensors: Iterable<readonly [string, ExternalTensor
 export function checkLocation(location: string, name: string): void {
   const parts = location.split(/[\\/]/);
   const absolute = parts[0] === '' || /^[a-z]:/i.test(location);
-  if (absolute || parts.includes('..') || location.includes('\0')) {
-    throw new NorthlightError(
-      'onnx/external-outside',
-      `The weight "${name}" points to "${location}", outside the model's folder.`,
-      'Do not use this file unless you trust its maker; export the model again with weights beside it.',
-    );
+  if (absolute || parts.includes('..') || location.includes('\0')) throw outside(location, name);
+}
+
+/** Nor may it be a link that leads out of the folder. */
+function checkLink(path: string, location: string, name: string, place: Place): void {
+  let real: string;
+  let allowed: string[];
+  try {
+    real = realpathSync(path);
+    allowed = [realpathSync(place.folder), ...(place.linkedFolder === undefined ? [] : [place.linkedFolder])];
+  } catch {
+    return; // not there: said when it is opened
   }
+  const within = (folder: string) => {
+    const way = relative(folder, real);
+    return way !== '' && way !== '..' && !way.startsWith(`..${sep}`) && !/^[a-z]:/i.test(way);
+  };
+  if (!allowed.some(within)) throw outside(location, name);
+}
+
+function outside(location: string, name: string): NorthlightError {
+  return new NorthlightError(
+    'onnx/external-outside',
+    `The weight "${name}" points to "${location}", outside the model's folder.`,
+    'Do not use this file unless you trust its maker; export the model again with weights beside it.',
+  );
 }
 
 export function isLfsPointer(start: Uint8Array): boolean {
@@ -70,20 +112,21 @@ export function lfsPointer(path: string): NorthlightError {
 }
 
 function withExternal<T>(
-  folder: string | undefined,
+  place: Place | undefined,
   location: string,
   name: string,
   use: (fd: number, sizeBytes: number, path: string) => T,
 ): T {
   checkLocation(location, name);
-  if (folder === undefined) {
+  if (place === undefined) {
     throw new NorthlightError(
       'onnx/external-missing',
       `The weight "${name}" is in the file "${location}", but the model was not read from a folder.`,
       'Open the model from its own file.',
     );
   }
-  const path = join(folder, location);
+  const path = join(place.folder, location);
+  checkLink(path, location, name, place);
   try {
     return withFile(path, (fd, size) => use(fd, size, path));
   } catch (error) {

@@ -15,6 +15,8 @@ export interface Model {
   functions?: Map<string, LocalFunction>;
   /** Folder that external data locations are relative to; undefined for a model made in memory. */
   folder?: string;
+  /** When the model's own file is a link: the folder of the file it leads to, where links beside it may lead too. */
+  linkedFolder?: string;
 }
 
 export interface Graph {
@@ -66,6 +68,8 @@ export interface ValueInfo {
   dims: readonly Dim[] | null;
   /** For a graph input or output that is not a tensor: what its tensors are wrapped in, outermost first. */
   containers?: readonly ('sequence' | 'optional')[];
+  /** An input or output of a branch or loop body that is declared without a type: the one here means nothing. */
+  untyped?: true;
 }
 
 export type Attribute =

@@ -1,10 +1,17 @@
-import { dirname } from 'node:path';
 import { concatBytes, plainBytes } from '#models/bytes.ts';
 import { NorthlightError } from '#models/errors.ts';
 import { readAt, withFile } from '#models/files.ts';
 import { checkModel, topologicalSort } from '#models/onnx/check.ts';
 import { ATTRIBUTE_TYPE, dtypeOf } from '#models/onnx/data-types.ts';
-import { checkExternal, checkLocation, isLfsPointer, lfsPointer, readExternal } from '#models/onnx/external.ts';
+import {
+  checkExternal,
+  checkLocation,
+  isLfsPointer,
+  lfsPointer,
+  type Place,
+  placeOfFile,
+  readExternal,
+} from '#models/onnx/external.ts';
 import {
   type Attribute,
   type Dim,
@@ -41,7 +48,7 @@ const AGAIN = 'Export or copy the model again.';
 interface Context {
   /** The file, as errors name it. */
   readonly where: string;
-  readonly folder: string | undefined;
+  readonly place: Place | undefined;
   nodeCount: number;
 }
 
@@ -62,7 +69,7 @@ export function readModel(path: string): Model {
     }
     return readAt(fd, 0, size, path);
   });
-  return parseModel(bytes, path, dirname(path));
+  return parseAt(bytes, path, placeOfFile(path));
 }
 
 /**
@@ -70,8 +77,12 @@ export function readModel(path: string): Model {
  * @param where names the source in errors. @param folder is where external data lies; without it such weights cannot be loaded.
  */
 export function parseModel(bytes: Uint8Array, where: string, folder?: string): Model {
+  return parseAt(bytes, where, folder === undefined ? undefined : { folder });
+}
+
+function parseAt(bytes: Uint8Array, where: string, place: Place | undefined): Model {
   recognise(bytes, where);
-  const context: Context = { where, folder, nodeCount: 0 };
+  const context: Context = { where, place, nodeCount: 0 };
   const seen = { irVersion: false, graph: false };
   try {
     const model = parseModelProto(new ProtoReader(plainBytes(bytes)), context, seen);
@@ -163,10 +174,9 @@ function parseModelProto(r: ProtoReader, context: Context, seen: { irVersion: bo
     } else r.skip();
   }
   if (graph === undefined || !seen.irVersion) throw notOnnx(context.where, 'It holds no graph.');
-  const folder = context.folder === undefined ? {} : { folder: context.folder };
   const own = functions.size > 0 ? { functions } : {};
   // Since IR version 4 weights need not be graph inputs too, and here they never are.
-  return { irVersion: Math.max(irVersion, 4), producerName, opsets, metadata, graph, ...own, ...folder };
+  return { irVersion: Math.max(irVersion, 4), producerName, opsets, metadata, graph, ...own, ...context.place };
 }
 
 function parseOpset(r: ProtoReader): [domain: string, version: number] {
@@ -250,8 +260,8 @@ function parseGraph(r: ProtoReader, context: Context, depth: number): Graph {
         throw new NorthlightError('onnx/duplicate', `There are two weights called "${name}".`, AGAIN);
       graph.initializers.set(name, init);
       if (isExternal(init)) external.push([name, init]);
-    } else if (field === 11) graph.inputs.push(mustHaveType(parseValueInfo(r.message()), 'input'));
-    else if (field === 12) graph.outputs.push(mustHaveType(parseValueInfo(r.message()), 'output'));
+    } else if (field === 11) graph.inputs.push(mustHaveType(parseValueInfo(r.message()), 'input', depth));
+    else if (field === 12) graph.outputs.push(mustHaveType(parseValueInfo(r.message()), 'output', depth));
     else if (field === 13) {
       const info = parseValueInfo(r.message());
       if (info.dtype !== undefined && info.containers === undefined)
@@ -264,7 +274,7 @@ function parseGraph(r: ProtoReader, context: Context, depth: number): Graph {
       );
     } else r.skip();
   }
-  if (context.folder !== undefined) checkExternal(external, context.folder);
+  if (context.place !== undefined) checkExternal(external, context.place);
   graph.inputs = graph.inputs.filter((input) => !graph.initializers.has(input.name));
   for (const known of [...graph.inputs, ...graph.outputs]) graph.valueInfo.delete(known.name);
   for (const name of graph.initializers.keys()) graph.valueInfo.delete(name);
@@ -364,18 +374,20 @@ function parseAttribute(r: ProtoReader, context: Context, depth: number, node: N
 
 /** Attribute tensors are always held in memory. */
 function resident([name, init]: [string, Initializer], context: Context): Tensor {
-  return isExternal(init) ? readExternal(init, context.folder, name) : init;
+  return isExternal(init) ? readExternal(init, context.place, name) : init;
 }
 
 interface ParsedType {
   dtype: DType | undefined;
   dims: Dim[] | null;
   containers?: ('sequence' | 'optional')[];
+  /** Nothing is said about the type. */
+  empty?: true;
 }
 
 function parseValueInfo(r: ProtoReader): ParsedType & { name: string } {
   let name = '';
-  let type: ParsedType = { dtype: undefined, dims: null };
+  let type: ParsedType = { dtype: undefined, dims: null, empty: true };
   for (let field = r.next(); field !== 0; field = r.next()) {
     if (field === 1) name = r.string();
     else if (field === 2) type = parseType(r.message());
@@ -388,8 +400,9 @@ const MAX_CONTAINERS = 8;
 
 /** TypeProto: a dense tensor, or sequences and optionals of one; maps and sparse tensors give an undefined element type. */
 function parseType(r: ProtoReader, depth = 0): ParsedType {
-  let type: ParsedType = { dtype: undefined, dims: null };
+  let type: ParsedType = { dtype: undefined, dims: null, empty: true };
   for (let field = r.next(); field !== 0; field = r.next()) {
+    delete type.empty;
     if (field === 1) {
       const t = r.message();
       for (let inner = t.next(); inner !== 0; inner = t.next()) {
@@ -434,8 +447,13 @@ function parseShape(r: ProtoReader): Dim[] {
   return dims;
 }
 
-function mustHaveType(info: ParsedType & { name: string }, what: string): ValueInfo {
-  if (info.dtype !== undefined) return { ...info, dtype: info.dtype };
+function mustHaveType(info: ParsedType & { name: string }, what: string, depth: number): ValueInfo {
+  // Bodies of branches and loops may leave types to be worked out.
+  if (info.empty && depth > 0) return { name: info.name, dtype: 'float32', dims: null, untyped: true };
+  if (info.dtype !== undefined) {
+    const { name, dtype, dims, containers } = info;
+    return containers ? { name, dtype, dims, containers } : { name, dtype, dims };
+  }
   throw new NorthlightError(
     'onnx/unsupported-type',
     `The graph ${what} "${info.name}" is not a tensor of a type that is supported.`,

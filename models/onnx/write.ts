@@ -270,6 +270,7 @@ function encodeTensor(w: ProtoWriter, init: Initializer, name: string): void {
 
 function encodeValueInfo(w: ProtoWriter, info: ValueInfo): void {
   w.string(1, info.name);
+  if (info.untyped) return;
   w.message(2, (type) => encodeType(type, info, info.containers ?? []));
 }
 

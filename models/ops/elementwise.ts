@@ -308,12 +308,28 @@ export const elementwise: readonly OpDefinition[] = [
     grad: ({ dy }) => [dy],
     fold: ([a]) => [a!],
   }),
-  // Dropout at inference is the identity; its mask output carries no gradient.
+  // Dropout at inference is the identity; in training y = x ⊙ mask / (1 − ratio). The mask carries no gradient.
   defineOp({
     opType: 'Dropout',
     sinceVersion: 13,
+    gradOutputs: 2,
     infer: ({ x }) => [x(0), { dtype: 'bool', dims: x(0).dims }],
-    grad: ({ dy, inputs }) => [dy, ...inputs.slice(1).map(() => null)],
+    grad: ({ op, dy, node, inputs, outputs, constant }) => {
+      const none = inputs.slice(1).map(() => null);
+      if (!inputs[2]) return [dy, ...none];
+      const training = constant(2);
+      if (!training) {
+        throw new NorthlightError(
+          'grad/unsupported',
+          `Dropout "${node.name}" is only told at run time whether it drops anything.`,
+          'Export the model for inference, or with a constant training_mode.',
+        );
+      }
+      if (toNumbers(training)[0] === 0) return [dy, ...none];
+      const ratio = inputs[1] ? op.cast(inputs[1], dy.dtype) : op.scalar(0.5, dy.dtype);
+      const left = op.apply('Max', [op.sub(one(op, dy), ratio), op.scalar(1e-12, dy.dtype)]);
+      return [op.div(op.mul(dy, op.cast(outputs[1]!, dy.dtype)), left), ...none];
+    },
   }),
 
   // Comparison and logic

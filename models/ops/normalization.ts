@@ -43,7 +43,16 @@ export const layerNormalization = defineOp({
     const dx = () => {
       const g = unitScale ? dy : op.mul(dy, widened(op, x(1)));
       const centred = op.sub(g, op.reduceMean(g, axes));
-      return op.mul(op.sub(centred, op.mul(xHat, rowMean(op, g, xHat, axis))), invStd);
+      const through = op.mul(op.sub(centred, op.mul(xHat, rowMean(op, g, xHat, axis))), invStd);
+      const beside = throughStatistics();
+      return beside ? op.add2(through, beside) : through;
+    };
+    // What reads the statistics: dμ/dx = 1/n, d(1/σ)/dx = −x̂/(n·σ²).
+    const throughStatistics = (): Value | null => {
+      const [, dMean, dInvStd] = c.dys.map((d) => d && op.cast(d, dy.dtype));
+      const byStd = dInvStd && op.neg(op.mul(op.mul(dInvStd, op.mul(invStd, invStd)), xHat));
+      const both = dMean && byStd ? op.add2(dMean, byStd) : (dMean ?? byStd);
+      return both ? op.mulScalar(both, 1 / numel(x(0).dims.slice(axis))) : null;
     };
     return [
       needs(0) ? dx() : null,

@@ -94,7 +94,11 @@ export const pad = defineOp({
       const [before, after] = [pads[axis]!, pads[dims.length + axis]!];
       if (before !== 0 || after !== 0) g = giveBack(op, g, axis, sources(mode, n, before, after), n);
     });
-    return [g, ...c.inputs.slice(1).map(() => null)];
+    const rest: (Value | null)[] = c.inputs.slice(1).map(() => null);
+    // What does not come from x is the constant.
+    if (mode === 'constant' && c.inputs[2] && c.needs(2))
+      rest[1] = op.reshape(op.sub(op.reduceSumAll(c.dy), op.reduceSumAll(g)), x(2).dims);
+    return [g, ...rest];
   },
   fold: ([t, given, value, axes], attrs) => {
     const mode = attrs.str('mode', 'constant');

@@ -1,10 +1,11 @@
 import { describe, expect, test } from 'vitest';
+import { gradientModel } from '#models/autodiff/gradient-model.ts';
 import { importGraph, trainableInitializers } from '#models/autodiff/import-graph.ts';
-import { int, tensorAttribute } from '#models/onnx/ir.ts';
+import { int, type Model, tensorAttribute } from '#models/onnx/ir.ts';
 import { encodeModel } from '#models/onnx/write.ts';
 import { createBuilder } from '#models/ops/index.ts';
 import { createSession } from '#models/runtime/session.ts';
-import { f32, i64, toNumbers } from '#models/tensor/tensor.ts';
+import { f32, fromNumbers, i64, toNumbers } from '#models/tensor/tensor.ts';
 import { buildModel, type NodeText } from '#test/support/build-model.ts';
 
 const ramp = (n: number) => Array.from({ length: n }, (_, i) => i - n / 3);
@@ -229,5 +230,159 @@ describe('importing a graph', () => {
     const op = createBuilder();
     importGraph(op, model, { inputs: {} });
     expect(op.nodes.map((n) => n.opType)).toEqual(['Neg']);
+  });
+
+  test('Dropout that trains stays, and its gradient is the mask over what is left', async () => {
+    const model = buildModel({
+      opset: 13,
+      inputs: { x: [64] },
+      weights: { ratio: f32([], [0.75]), training: fromNumbers('bool', [], [1]) },
+      nodes: [{ op: 'Dropout', in: ['x', 'ratio', 'training'], out: ['y'] }],
+      outputs: { y: 'float32' },
+    });
+    const gradient = gradientModel(model, { inputDims: {}, wrt: ['x'] }).model;
+    const ones = f32([64], new Array<number>(64).fill(1));
+    const session = await createSession(encodeModel(gradient), { threads: 1 });
+    const results = await session.run({ x: ones, 'cotangent/y': ones });
+    await session.release();
+    // Of ones, what is kept becomes 4 both on the way out and on the way back.
+    expect(toNumbers(results['grad/x']!)).toEqual(toNumbers(results['y']!));
+    expect(new Set(toNumbers(results['y']!))).toEqual(new Set([0, 4]));
+  });
+
+  test('weights that exporters share through Identity are one weight', async () => {
+    const model = buildModel({
+      opset: 17,
+      inputs: { x: [2, 2] },
+      weights: { w: f32([2, 2], [1, 2, 3, 4]) },
+      nodes: [
+        { op: 'Identity', in: ['w'], out: ['onnx::Identity_7'] },
+        { op: 'Identity', in: ['onnx::Identity_7'], out: ['tied'] },
+        { op: 'MatMul', in: ['x', 'w'], out: ['h'] },
+        { op: 'MatMul', in: ['h', 'tied'], out: ['y'] },
+      ],
+      outputs: { y: 'float32' },
+    });
+    const { model: gradient, gradients } = gradientModel(model, { inputDims: {}, wrt: 'all' });
+    expect([...gradients]).toEqual([
+      ['w', 'grad/w'],
+      ['x', 'grad/x'],
+    ]);
+    // y = x·w·w, so dw = xᵀ·dy·wᵀ + (x·w)ᵀ·dy; with x = 1 and dy all ones that is below.
+    const session = await createSession(encodeModel(gradient), { threads: 1 });
+    const results = await session.run({ x: f32([2, 2], [1, 0, 0, 1]), 'cotangent/y': f32([2, 2], [1, 1, 1, 1]) });
+    await session.release();
+    expect(toNumbers(results['grad/w']!)).toEqual([7, 11, 9, 13]);
+    expect([...gradient.graph.initializers.keys()].filter((n) => n.includes('tied') || n.includes('Identity'))).toEqual(
+      [],
+    );
+  });
+
+  describe('tensors that are one number everywhere', () => {
+    // How PyTorch 1 exports baddbmm: beta · empty + q·k, with the empty one as large as all scores.
+    const scores = (beta: number) =>
+      buildModel({
+        opset: 14,
+        inputs: { q: [2, 100, 4], k: [2, 4, 100] },
+        weights: { size: i64([3], [2, 100, 100]), beta: f32([], [beta]) },
+        nodes: [
+          {
+            op: 'ConstantOfShape',
+            in: ['size'],
+            out: ['empty'],
+            attributes: { value: tensorAttribute(f32([1], [1])) },
+          },
+          { op: 'Mul', in: ['empty', 'beta'], out: ['scaled'] },
+          { op: 'MatMul', in: ['q', 'k'], out: ['product'] },
+          { op: 'Add', in: ['scaled', 'product'], out: ['y'] },
+        ],
+        outputs: { y: 'float32' },
+      });
+    const imported = (model: Model) => {
+      const op = createBuilder();
+      for (const [name, v] of importGraph(op, model, { inputs: {} }).outputs) op.output(v, name);
+      return op.toModel('imported');
+    };
+    const largest = (model: Model) =>
+      Math.max(0, ...[...model.graph.initializers.values()].map((t) => t.dims.reduce((p, d) => p * d, 1)));
+
+    test('0 · ConstantOfShape added to attention scores is gone', () => {
+      const model = imported(scores(0));
+      expect(model.graph.nodes.filter((n) => n.opType !== 'Identity').map((n) => n.opType)).toEqual(['MatMul']);
+    });
+
+    test('another number becomes a scalar, and the runtime agrees', async () => {
+      const model = imported(scores(-1.5));
+      expect(model.graph.nodes.map((n) => n.opType)).toEqual(['MatMul', 'Add']);
+      expect(largest(model)).toBe(1);
+      const feeds = { q: f32([2, 100, 4], ramp(800)), k: f32([2, 4, 100], ramp(800)) };
+      const run = async (m: Model) => {
+        const session = await createSession(encodeModel(m), { threads: 1 });
+        const { y } = await session.run(feeds);
+        await session.release();
+        return toNumbers(y!);
+      };
+      expect(await run(model)).toEqual(await run(scores(-1.5)));
+    });
+
+    test('one that decides the shape of the result stays', () => {
+      const model = buildModel({
+        opset: 17,
+        inputs: { x: [100, 1] },
+        weights: { size: i64([2], [1, 100]) },
+        nodes: [
+          { op: 'Expand', in: ['x', 'size'], out: ['wide'] },
+          { op: 'Shape', in: ['wide'], out: ['shape'] },
+          { op: 'ConstantOfShape', in: ['shape'], out: ['zeros'] },
+          { op: 'Add', in: ['x', 'zeros'], out: ['y'] },
+        ],
+        outputs: { y: 'float32' },
+      });
+      const op = createBuilder();
+      expect(importGraph(op, model, { inputs: {} }).outputs.get('y')!.dims).toEqual([100, 100]);
+    });
+  });
+});
+
+describe('the gradient of a gradient', () => {
+  // y = x³ as x·x·x: y' = 3x², y'' = 6x.
+  const cube = buildModel({
+    opset: 17,
+    inputs: { x: [2] },
+    nodes: [
+      { op: 'Mul', in: ['x', 'x'], out: ['s'] },
+      { op: 'Mul', in: ['s', 'x'], out: ['y'] },
+    ],
+    outputs: { y: 'float32' },
+  });
+
+  test('takes names that the first one leaves free, and is right, three times over', async () => {
+    const first = gradientModel(cube, { inputDims: {}, wrt: ['x'] });
+    const second = gradientModel(first.model, { inputDims: {}, wrt: ['x'], outputs: ['grad/x'] });
+    const third = gradientModel(second.model, { inputDims: {}, wrt: ['x'], outputs: ['grad2/x'] });
+    expect([...first.cotangents, ...second.gradients]).toEqual([
+      ['y', 'cotangent/y'],
+      ['x', 'grad2/x'],
+    ]);
+    expect([...third.cotangents, ...third.gradients]).toEqual([
+      ['grad2/x', 'cotangent3/grad2/x'],
+      ['x', 'grad3/x'],
+    ]);
+    const session = await createSession(encodeModel(third.model), { threads: 1 });
+    const one = f32([2], [1, 1]);
+    const x = f32([2], [0.5, -2]);
+    const feeds = Object.fromEntries(third.model.graph.inputs.map((i) => [i.name, i.name === 'x' ? x : one]));
+    const results = await session.run(feeds);
+    await session.release();
+    expect(toNumbers(results['grad/x']!)).toEqual([0.75, 12]);
+    expect(toNumbers(results['grad2/x']!)).toEqual([3, -12]);
+    expect(toNumbers(results['grad3/x']!)).toEqual([6, 6]);
+  });
+
+  test('every input, cotangents included, can be differentiated again', () => {
+    const first = gradientModel(cube, { inputDims: {}, wrt: 'all' });
+    const second = gradientModel(first.model, { inputDims: {}, wrt: 'all' });
+    expect([...second.gradients.values()].sort()).toEqual(['grad2/cotangent/y', 'grad2/x']);
+    expect([...second.cotangents.values()].sort()).toEqual(['cotangent2/grad/x', 'cotangent2/y']);
   });
 });
