@@ -29,7 +29,7 @@ export function kohyaPrefix(component: LoraComponent, base: LoraBase): string {
 /**
  * The naming of kohya's scripts: `<prefix><module with _ for .>` with `.lora_down.weight`, `.lora_up.weight` and a float
  * `.alpha`, and the six header keys by which other tools tell what a file is.
- * @throws {NorthlightError} `lora/key-collision`
+ * @throws {NorthlightError} `lora/key-collision`, `lora/no-layout`
  */
 export function kohyaFiles(
   path: string,
@@ -38,6 +38,13 @@ export function kohyaFiles(
   naming: 'original' | 'diffusers',
 ): LoraOutput[] {
   const layout = naming === 'original' ? layoutOf(base) : null;
+  if (naming === 'original' && layout === null) {
+    throw new NorthlightError(
+      'lora/no-layout',
+      `${path} cannot have the original code's block names: the base model is not known to be Stable Diffusion 1, 2 or SDXL.`,
+      'Say which it is (--base), or keep the names of diffusers.',
+    );
+  }
   const tensors = new Map<string, Tensor>();
   const moduleOf = new Map<string, string>();
   const unclear: string[] = [];

@@ -311,6 +311,8 @@ describe('what is written for diffusers and PEFT', () => {
       expect(() => writeLora(path, adapterOf(modules))).toThrow(code(error));
       expect(existsSync(path)).toBe(false);
     }
+    const nameless = adapterOf([moduleOf(['conv_in', 'Conv2d', [8, 4, 3, 3]])]);
+    expect(() => writeLora(fresh(), nameless, { naming: 'original' })).toThrow(code('lora/no-layout'));
     const file = fresh('');
     writeFileSync(file, '');
     expect(() => writeLora(file, adapterOf([a]), { format: 'peft' })).toThrow(code('lora/not-folder'));

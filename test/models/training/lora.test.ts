@@ -202,6 +202,74 @@ describe('insertion', () => {
     expect(largestDifference(inserted, await runModel(model, { x }))).toBeGreaterThan(0.1);
   });
 
+  test('layers stored in 4 and 8 bits take adapters beside them: the output grows by scale · up(down(x))', async () => {
+    const op = createBuilder();
+    const x = op.input('x', 'float32', [2, 32]);
+    op.output(op.tanh(x), 'unused');
+    const model = op.toModel('quantised');
+    const { nodes, outputs, initializers } = model.graph;
+    nodes.length = outputs.length = 0;
+    const bytes = (n: number, seed: number) => Uint8Array.from({ length: n }, (_, i) => (i * 37 + seed) % 251);
+    initializers.set('q.weight_Q4', { dtype: 'uint8', dims: [6, 1, 16], data: bytes(96, 1) });
+    initializers.set('q.scales', randomTensor(new Rng(1), [6], 0.1));
+    initializers.set('k.weight_quantized', { dtype: 'uint8', dims: [32, 5], data: bytes(160, 2) });
+    initializers.set('k.scale', f32([], [0.01]));
+    const node = (opType: string, inputs: string[], output: string, ints: Record<string, number> = {}) =>
+      nodes.push({
+        opType,
+        domain: opType === 'MatMulNBits' ? 'com.microsoft' : '',
+        name: output,
+        inputs,
+        outputs: [output],
+        attributes: new Map(Object.entries(ints).map(([key, value]) => [key, { kind: 'int', value }])),
+      });
+    node('MatMulNBits', ['x', 'q.weight_Q4', 'q.scales'], 'yq', { K: 32, N: 6, bits: 4, block_size: 32 });
+    node('DequantizeLinear', ['k.weight_quantized', 'k.scale'], 'w');
+    node('MatMul', ['x', 'w'], 'yk');
+    for (const [name, width] of [['yq', 6] as const, ['yk', 5] as const]) {
+      outputs.push({ name, dtype: 'float32', dims: [2, width] });
+    }
+    model.opsets.set('com.microsoft', 1);
+    const targets = findLoraTargets(model, 'all');
+    expect(targets.map((t) => [t.module, t.outFeatures])).toEqual([
+      ['q', 6],
+      ['k', 5],
+    ]);
+    const parameters = randomLora(targets, scale, 6);
+    const feeds = { x: randomTensor(new Rng(2), [2, 32]) };
+    const sessions = [model, insertLora(model, targets, scale, parameters)].map((m) =>
+      createSession(encodeModel(m), { threads: 1 }),
+    );
+    const [plain, adapted] = await Promise.all(sessions.map(async (s) => (await s).run(feeds)));
+    for (const [name, module, width] of [['yq', 'q', 6] as const, ['yk', 'k', 5] as const]) {
+      const [down, up] = ['down', 'up'].map((h) => toNumbers(parameters.get(`${module}.lora_${h}.weight`)!));
+      const input = toNumbers(feeds.x);
+      const grown = toNumbers(adapted![name]!).map((v, i) => v - toNumbers(plain![name]!)[i]!);
+      for (let n = 0; n < 2; n++) {
+        for (let o = 0; o < width; o++) {
+          let delta = 0;
+          for (let r = 0; r < 2; r++) {
+            for (let i = 0; i < 32; i++) delta += (3 / 2) * up![o * 2 + r]! * down![r * 32 + i]! * input[n * 32 + i]!;
+          }
+          expect(grown[n * width + o]).toBeCloseTo(delta, 4);
+        }
+      }
+    }
+  });
+
+  test("matrices of 16 bits are computed with in the layer's own type", async () => {
+    const model = smallNetwork();
+    const targets = findLoraTargets(model, 'all');
+    const parameters = randomLora(targets, scale, 1);
+    const x = randomTensor(new Rng(1), [1, 3, 8, 8]);
+    for (const dtype of ['float16', 'bfloat16'] as const) {
+      const short = new Map([...parameters].map(([name, t]) => [name, fromNumbers(dtype, t.dims, toNumbers(t))]));
+      const widened = new Map([...short].map(([name, t]) => [name, f32(t.dims, toNumbers(t))]));
+      const [a, b] = [insertLora(model, targets, scale, short), insertLora(model, targets, scale, widened)];
+      expect(largestDifference(await runModel(a, { x }), await runModel(b, { x }))).toBeLessThan(1e-6);
+    }
+  });
+
   test('wrong parameters and wrong targets are refused by name', () => {
     const model = smallNetwork();
     const targets = findLoraTargets(model, 'attention');
