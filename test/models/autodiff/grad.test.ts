@@ -3,12 +3,12 @@ import { addGradients } from '#models/autodiff/grad.ts';
 import { gradientModel } from '#models/autodiff/gradient-model.ts';
 import type { GraphBuilder, Value } from '#models/onnx/builder.ts';
 import { checkModel } from '#models/onnx/check.ts';
-import { int, type Model } from '#models/onnx/ir.ts';
+import { int, ints, type Model } from '#models/onnx/ir.ts';
 import { encodeModel } from '#models/onnx/write.ts';
 import { createBuilder } from '#models/ops/index.ts';
 import { createSession } from '#models/runtime/session.ts';
 import { Rng } from '#models/tensor/rng.ts';
-import { f32, f64, i64, numel, type Tensor, toNumbers } from '#models/tensor/tensor.ts';
+import { f32, f64, numel, type Tensor, toNumbers } from '#models/tensor/tensor.ts';
 import { buildModel } from '#test/support/build-model.ts';
 
 const rng = new Rng(11);
@@ -143,8 +143,9 @@ describe('reverse-mode differentiation', () => {
     const op = createBuilder();
     const x = op.input('x', 'float32', [2, 3]);
     const w = op.input('w', 'float32', [3]);
-    // ReduceProd has no rule; it acts on the input only.
-    const scale = op.apply('ReduceProd', [x], { keepdims: 0 });
+    // QuantizeLinear has no rule; it acts on the input only.
+    const rounded = op.apply('QuantizeLinear', [x, op.scalar(0.1)]);
+    const scale = op.reduceSumAll(op.apply('DequantizeLinear', [rounded, op.scalar(0.1)]));
     const loss = op.reduceSumAll(op.mul(w, scale));
     const seed = { value: loss, cotangent: op.scalar(1) };
     expect(addGradients(op, [seed], [w]).get('w')!.dims).toEqual([3]);
@@ -155,10 +156,11 @@ describe('reverse-mode differentiation', () => {
     const model = buildModel({
       opset: 18,
       inputs: { x: [2, 3] },
-      weights: { w: f32([2, 3], [1, 2, 3, 4, 5, 6]) },
+      weights: { w: f32([2, 3], [1, 2, 3, 4, 5, 6]), scale: f32([], [0.1]) },
       nodes: [
         { op: 'Mul', in: ['x', 'w'], out: ['h'], name: '/in/mul' },
-        { op: 'ReduceProd', in: ['h'], out: ['p'], name: '/mid/prod', attributes: { keepdims: int(0) } },
+        { op: 'QuantizeLinear', in: ['h', 'scale'], out: ['q'], name: '/mid/quantize' },
+        { op: 'DequantizeLinear', in: ['q', 'scale'], out: ['p'], name: '/mid/back' },
         { op: 'Exp', in: ['p'], out: ['e'], name: '/mid/exp' },
         { op: 'Neg', in: ['e'], out: ['y'], name: '/out/neg' },
       ],
@@ -168,7 +170,7 @@ describe('reverse-mode differentiation', () => {
       expect.objectContaining({
         code: 'grad/no-rule',
         message:
-          'No gradient for ReduceProd at node "/mid/prod", on the path Exp "/mid/exp" → Neg "/out/neg" → output.',
+          'No gradient for QuantizeLinear at node "/mid/quantize", on the path DequantizeLinear "/mid/back" → Exp "/mid/exp" → Neg "/out/neg" → output.',
         hint: expect.stringContaining('models/ops/'),
       }),
     );
@@ -177,21 +179,20 @@ describe('reverse-mode differentiation', () => {
   test('a gradient that a rule cannot give is refused by node', () => {
     const model = buildModel({
       opset: 18,
-      inputs: { x: [2, 3] },
-      weights: { pads: i64([4], [0, 1, 0, 1]) },
+      inputs: { x: [1, 1, 4, 4] },
       nodes: [
         {
-          op: 'Pad',
-          in: ['x', 'pads'],
+          op: 'MaxPool',
+          in: ['x'],
           out: ['y'],
-          name: '/edge',
-          attributes: { mode: { kind: 'string', value: 'edge' } },
+          name: '/pool',
+          attributes: { kernel_shape: ints([2, 2]), storage_order: int(1) },
         },
       ],
       outputs: { y: 'float32' },
     });
     expect(() => gradientModel(model, { inputDims: {}, wrt: ['x'] })).toThrow(
-      expect.objectContaining({ code: 'grad/unsupported', message: expect.stringContaining('"/edge"') }),
+      expect.objectContaining({ code: 'grad/unsupported', message: expect.stringContaining('"/pool"') }),
     );
   });
 
