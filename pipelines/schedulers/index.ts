@@ -4,11 +4,10 @@ import { dpmSolverSteps } from './dpm-solver.ts';
 import { eulerSteps } from './euler.ts';
 import { flowSteps } from './flow-match.ts';
 import { heunSteps } from './heun.ts';
+import { initialSigma } from './initial-sigma.ts';
 import { lcmSteps } from './lcm.ts';
 import type { SamplerName } from './names.ts';
 import { pndmSteps } from './pndm.ts';
-import { sigmaGrid } from './sigmas.ts';
-import { timestepsOf } from './timesteps.ts';
 import type { GaussianSchedule, GaussianStep, ScheduleOptions } from './types.ts';
 import { uniPcSteps } from './unipc.ts';
 import { variancePreservingSteps } from './variance-preserving.ts';
@@ -83,15 +82,6 @@ function stepsOf(name: SamplerName, config: SchedulerConfig, options: ScheduleOp
     default:
       return flowSteps(name, config, options);
   }
-}
-
-/** Standard deviation of the first sample: the largest σ where x = x₀ + σ·ε, 1 elsewhere. */
-function initialSigma(config: SchedulerConfig, name: SamplerName, steps: number): number {
-  if (name !== 'euler' && name !== 'euler-ancestral' && name !== 'heun') return 1;
-  const { sigmas } = sigmaGrid(config, timestepsOf(config, steps, 'fractional'));
-  const largest = Math.max(...sigmas);
-  // Leading spacing stops short of pure noise, where the data's own variance still counts.
-  return config.timestep_spacing === 'leading' ? Math.sqrt(largest ** 2 + 1) : largest;
 }
 
 /** Samplers in which the predicted clean sample has a weight of its own to be clamped by. */
