@@ -1,5 +1,6 @@
 import { fc, test } from '@fast-check/vitest';
 import { describe, expect } from 'vitest';
+import { str } from '#models/onnx/ir.ts';
 import { checkGradient, type GradientCase } from '#test/support/check-gradient.ts';
 
 const size = fc.integer({ min: 1, max: 4 });
@@ -157,6 +158,64 @@ describe('on shapes nobody chose', () => {
         expect(y.dims).toEqual(cuts.map((c) => selected(c).length));
         return y;
       },
+    });
+  });
+
+  const border = fc.record({
+    size: fc.integer({ min: 2, max: 5 }),
+    before: fc.integer({ min: -1, max: 4 }),
+    after: fc.integer({ min: -1, max: 4 }),
+  });
+  /** What is left after cutting; the runtime reflects no more than all of it but one. */
+  const bordered = (mode: string) =>
+    border.filter(({ size: n, before, after }) => {
+      const left = n + Math.min(before, 0) + Math.min(after, 0);
+      return left >= 1 && (mode !== 'reflect' || Math.max(before, after) < left);
+    });
+  test.prop(
+    [
+      fc
+        .constantFrom('constant', 'reflect', 'edge', 'wrap')
+        .chain((mode) => fc.tuple(fc.constant(mode), fc.array(bordered(mode), { minLength: 1, maxLength: 3 }))),
+    ],
+    { numRuns: 40 },
+  )('padding of any mode gives back what it repeated', async ([mode, given]) => {
+    const pads = [...given.map((a) => a.before), ...given.map((a) => a.after)];
+    await expectRight({
+      title: `Pad ${mode} of [${given.map((a) => a.size)}] by [${pads}]`,
+      inputs: { x: given.map((a) => a.size) },
+      linear: true,
+      build: (op, x) => op.apply('Pad', [x!, op.i64(pads)], { mode: str(mode) }),
+    });
+  });
+
+  const resized = fc.record({
+    size: fc.integer({ min: 1, max: 6 }),
+    out: fc.integer({ min: 1, max: 9 }),
+  });
+  test.prop(
+    [
+      fc.tuple(resized, resized),
+      fc.constantFrom('nearest', 'linear', 'cubic'),
+      fc.constantFrom('half_pixel', 'half_pixel_symmetric', 'pytorch_half_pixel', 'align_corners', 'asymmetric'),
+      fc.constantFrom('floor', 'ceil', 'round_prefer_floor', 'round_prefer_ceil'),
+      fc.boolean(),
+      fc.boolean(),
+    ],
+    { numRuns: 60 },
+  )('a resized image of any size', async ([h, w], mode, coordinate, nearest, antialias, outside) => {
+    await expectRight({
+      title: `Resize ${mode} ${coordinate} ${nearest} of [${h.size}, ${w.size}] to [${h.out}, ${w.out}]${antialias ? ', antialiased' : ''}${outside ? ', nothing outside' : ''}`,
+      inputs: { x: [1, 2, h.size, w.size] },
+      linear: true,
+      build: (op, x) =>
+        op.apply('Resize', [x!, null, null, op.i64([1, 2, h.out, w.out])], {
+          mode: str(mode),
+          coordinate_transformation_mode: str(coordinate),
+          nearest_mode: str(nearest),
+          antialias: mode !== 'nearest' && antialias,
+          exclude_outside: mode === 'cubic' && outside,
+        }),
     });
   });
 });
