@@ -157,6 +157,7 @@ export const resize = defineOp({
     const matrices = dims.map((n, i) => {
       return n === out[i] && scales[i] === 1 ? null : axisMatrix(c, n, out[i]!, scales[i]!, roi[i]!, form);
     });
+    if (matrices.every((m) => m === null)) return [dy, ...nulls];
     const whole = mode === 'nearest' && scales.every((s, i) => Number.isInteger(s) && out[i] === dims[i]! * s);
     const repeats =
       whole &&

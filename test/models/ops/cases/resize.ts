@@ -64,6 +64,7 @@ export const resizeCases: readonly GradientCase[] = [
       resize({ mode: 'nearest', coordinate, nearest, sizes: [1, 2, 6, 3] }),
     ),
   ]),
+  resize({ mode: 'nearest', coordinate: 'half_pixel', sizes: [1, 2, 4, 5] }),
   resize({ mode: 'nearest', coordinate: 'asymmetric', nearest: 'floor', scales: [1, 1, 2, 2] }),
   resize({ mode: 'nearest', coordinate: 'asymmetric', nearest: 'floor', scales: [1, 1, 3, 1] }),
   resize({ mode: 'nearest', coordinate: 'asymmetric', nearest: 'floor', scales: [1, 1, 2], dims: [2, 3, 4] }),
