@@ -8,6 +8,7 @@ interface Case {
   readonly network: StepSpec['network'];
   readonly batch: number;
   readonly kind: 'lora' | 'full';
+  readonly segments?: number;
   /** Steps in forward passes of the plain exported network. */
   readonly target: number;
   readonly peakMb?: number;
@@ -24,8 +25,16 @@ const CASES: readonly Case[] = [
     batch: 4,
     kind: 'lora',
     target: 2.4,
-    peakMb: 700,
     pytorch: 0.25,
+  },
+  {
+    name: 'cross-attention UNet, 17 M parameters, batch 4, eight segments',
+    network: 'attention-unet',
+    batch: 4,
+    kind: 'lora',
+    segments: 8,
+    target: 2.4,
+    peakMb: 700,
   },
   {
     name: 'cross-attention UNet, 17 M parameters, batch 4',
@@ -51,11 +60,11 @@ export async function measure(
   const rounds = options.rounds ?? 9;
   const ratios: Ratio[] = [];
   const peaks: Peak[] = [];
-  for (const { network, batch, kind, ...each } of CASES) {
+  for (const { network, batch, kind, segments, ...each } of CASES) {
     const what = kind === 'lora' ? `LoRA rank ${LORA_RANK} step` : 'full step';
     const name = `${each.name}: ${what} ÷ forward`;
     if (options.only && !options.only.test(name)) continue;
-    const step = await startStep({ network, batch, kind, threads });
+    const step = await startStep({ network, batch, kind, threads, ...(segments ? { segments } : {}) });
     const forward = await startStep({ network, batch, kind: 'forward', threads });
     ratios.push(await sideBySide({ name, target: each.target, a: step.run, b: forward.run }, rounds));
     forward.end();

@@ -91,7 +91,9 @@ const TO_ORT: Partial<Record<DType, ort.Tensor.Type>> = {
  */
 export async function createSession(model: string | Uint8Array, options: SessionOptions = {}): Promise<Session> {
   const switchedOff = [
-    ...(options.training ? ['CommonSubexpressionElimination'] : []),
+    // Without the Identity before each output, the runtime computes the gradients of the first layers first and those of the
+    // last layers last, and everything they read stays in memory until then.
+    ...(options.training ? ['CommonSubexpressionElimination', 'EliminateIdentity'] : []),
     ...(options.foldConstants === false ? ['ConstantFolding'] : []),
   ];
   const config: ort.InferenceSession.SessionOptions = {

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import type { Model } from '#models/onnx/ir.ts';
 import { encodeModel } from '#models/onnx/write.ts';
 import { createSession } from '#models/runtime/session.ts';
+import { COMPUTE_ENVIRONMENT } from '#models/runtime/training-options.ts';
 import type { Tensor } from '#models/tensor/tensor.ts';
 import { buildUnet } from '#pipelines/recipes/flora/network.ts';
 import { FLORA } from '#pipelines/recipes/flora/train.ts';
@@ -15,6 +16,8 @@ export interface StepSpec {
   readonly kind: 'forward' | 'lora' | 'full';
   readonly batch: number;
   readonly threads: number;
+  /** How many parts the forward pass is cut into for activation checkpointing; absent: every activation is kept. */
+  readonly segments?: number;
 }
 
 /** A process of its own with one session: nothing else's memory or threads in it. */
@@ -31,7 +34,8 @@ export const LORA_RANK = 8;
 /** Starts the process and waits until its session is ready. */
 export async function startStep(spec: StepSpec): Promise<StepProcess> {
   const child = fork(import.meta.filename, [JSON.stringify(spec)], {
-    env: { ...trainingEnvironment(), ...process.env },
+    execArgv: ['--expose-gc'],
+    env: { ...(spec.kind === 'forward' ? {} : COMPUTE_ENVIRONMENT), ...process.env },
   });
   const next = () =>
     new Promise<never>((resolve, reject) => {
@@ -51,15 +55,11 @@ export async function startStep(spec: StepSpec): Promise<StepProcess> {
   return { run: () => ask('run'), peakMb: () => ask('peak'), end: () => child.disconnect() };
 }
 
-/** glibc gives large blocks back to the system at once and asks for them again in the next operator, unless told not to. */
-function trainingEnvironment(): Record<string, string> {
-  return { MALLOC_MMAP_THRESHOLD_: String(2 ** 25), MALLOC_TRIM_THRESHOLD_: String(2 ** 28) };
-}
-
-function buildStep({ network, kind, batch }: StepSpec): { model: Model; feeds: Record<string, Tensor> } {
+function buildStep({ network, kind, batch, segments }: StepSpec): { model: Model; feeds: Record<string, Tensor> } {
   const unet = withRandomWeights(network === 'flora' ? buildUnet(FLORA, 1) : buildAttentionUnet());
   if (kind === 'forward') return { model: unet, feeds: denoiserFeeds(unet, batch) };
-  return kind === 'lora' ? loraStep(unet, batch, LORA_RANK) : fullStep(unet, batch);
+  const memory = segments ? ({ kind: 'checkpoint', segments } as const) : undefined;
+  return kind === 'lora' ? loraStep(unet, batch, LORA_RANK, memory) : fullStep(unet, batch, memory);
 }
 
 async function serve(spec: StepSpec): Promise<void> {
@@ -68,8 +68,10 @@ async function serve(spec: StepSpec): Promise<void> {
     encodeModel(model),
     spec.kind === 'forward'
       ? { threads: spec.threads, arena: true, spinning: true }
-      : { threads: spec.threads, training: true },
+      : { threads: spec.threads, training: true, optimization: spec.segments ? 'extended' : 'all' },
   );
+  // The bytes of the model are no longer needed; a trainer has lost them by its first checkpoint.
+  globalThis.gc?.();
   process.on('disconnect', () => process.exit(0));
   process.on('message', async (what) => {
     if (what === 'peak') return process.send!(peakMb());

@@ -1,10 +1,10 @@
-import { addGradients } from '#models/autodiff/grad.ts';
 import { importGraph } from '#models/autodiff/import-graph.ts';
 import type { Model } from '#models/onnx/ir.ts';
 import { createBuilder } from '#models/ops/index.ts';
 import { Rng } from '#models/tensor/rng.ts';
 import { f32, i64, numel, type Tensor } from '#models/tensor/tensor.ts';
 import { findLoraTargets, initLora, insertLora } from '#models/training/lora.ts';
+import { lossGraph, type MemoryMode } from '#models/training/training-graph.ts';
 
 export interface TrainingStep {
   readonly model: Model;
@@ -49,7 +49,12 @@ export function withRandomWeights(model: Model): Model {
 }
 
 /** Loss (mean square error) and gradients of the weights named by `trained`, which become inputs. */
-export function trainingStep(unet: Model, batch: number, trained: ReadonlySet<string>): TrainingStep {
+export function trainingStep(
+  unet: Model,
+  batch: number,
+  trained: ReadonlySet<string>,
+  memory?: MemoryMode,
+): TrainingStep {
   const op = createBuilder();
   const given = denoiserFeeds(
     { ...unet, graph: { ...unet.graph, inputs: unet.graph.inputs.filter((i) => !trained.has(i.name)) } },
@@ -63,30 +68,29 @@ export function trainingStep(unet: Model, batch: number, trained: ReadonlySet<st
   const target = op.input('target', 'float32', out.dims);
   const difference = op.sub(out, target);
   const loss = op.reduceMeanAll(op.mul(difference, difference));
-  op.output(loss, 'loss');
   const weights = [...trained].map((name) => net.weights.get(name)!);
-  const grads = addGradients(op, [{ value: loss, cotangent: op.scalar(1) }], weights, { kernels: 'ort' });
+  const { model } = lossGraph(op, loss, weights, {
+    name: 'training-step',
+    kernels: 'ort',
+    ...(memory ? { memory } : {}),
+  });
   const feeds: Record<string, Tensor> = { ...given, target: f32(out.dims, new Float32Array(numel(out.dims))) };
-  for (const v of weights) {
-    const g = grads.get(v.name);
-    if (!g) continue;
-    op.output(g, `grad/${v.name}`);
-    feeds[v.name] = unet.graph.initializers.get(v.name) as Tensor;
-  }
-  return { model: op.toModel('training-step'), feeds };
+  for (const v of weights) feeds[v.name] = unet.graph.initializers.get(v.name) as Tensor;
+  return { model, feeds };
 }
 
 /** Every floating weight of the network trained. */
-export function fullStep(unet: Model, batch: number): TrainingStep {
+export function fullStep(unet: Model, batch: number, memory?: MemoryMode): TrainingStep {
   return trainingStep(
     unet,
     batch,
     new Set([...unet.graph.initializers.keys()].filter((n) => /\.(weight|bias)$/.test(n))),
+    memory,
   );
 }
 
 /** An adapter on every linear layer and convolution trained, the network frozen. */
-export function loraStep(unet: Model, batch: number, rank: number): TrainingStep {
+export function loraStep(unet: Model, batch: number, rank: number, memory?: MemoryMode): TrainingStep {
   const targets = findLoraTargets(unet, 'all');
   const scale = { rank, alpha: rank };
   const rng = new Rng(11);
@@ -100,5 +104,5 @@ export function loraStep(unet: Model, batch: number, rank: number): TrainingStep
           a[i] = 0.02 * (v - 0.5);
         });
   }
-  return trainingStep(insertLora(unet, targets, scale, parameters), batch, new Set(parameters.keys()));
+  return trainingStep(insertLora(unet, targets, scale, parameters), batch, new Set(parameters.keys()), memory);
 }
