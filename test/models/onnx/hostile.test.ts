@@ -1,11 +1,11 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fc, test as property } from '@fast-check/vitest';
 import { afterAll, describe, expect, test } from 'vitest';
 import { NorthlightError } from '#models/errors.ts';
 import { ProtoWriter } from '#models/onnx/proto.ts';
-import { parseModel, readModel } from '#models/onnx/read.ts';
+import { loadInitializer, parseModel, readModel } from '#models/onnx/read.ts';
 import { encodeModel } from '#models/onnx/write.ts';
 import { anyModel } from '#test/models/onnx/random-model.ts';
 
@@ -316,6 +316,41 @@ describe('hostile structure', () => {
     const model = parseModel(modelWith(all(chain, input)), 'x.onnx');
     expect(model.graph.nodes[0]?.inputs).toEqual(['0']);
     expect(model.graph.nodes.at(-1)?.outputs).toEqual([`${n}`]);
+  });
+});
+
+describe('weights beside the model', () => {
+  const model = Uint8Array.from(readFileSync('test/golden/onnx/external.onnx'));
+  const data = Uint8Array.from(readFileSync('test/golden/onnx/external.data'));
+  const place = (...parts: string[]) => {
+    const path = join(folder, ...parts);
+    mkdirSync(dirname(path), { recursive: true });
+    return path;
+  };
+
+  test('a link that leads out of the folder is refused, and so is a folder that is one', () => {
+    writeFileSync(place('secret', 'external.data'), data);
+    writeFileSync(place('taken', 'model.onnx'), model);
+    symlinkSync('../secret/external.data', place('taken', 'external.data'));
+    expect(() => readModel(join(folder, 'taken', 'model.onnx'))).toThrow(code('onnx/external-outside'));
+  });
+
+  test('a link within the folder is followed', () => {
+    writeFileSync(place('own', 'model.onnx'), model);
+    writeFileSync(place('own', 'data', 'weights.bin'), data);
+    symlinkSync('data/weights.bin', place('own', 'external.data'));
+    expect(() => readModel(join(folder, 'own', 'model.onnx'))).not.toThrow();
+  });
+
+  test('a cache that keeps links to files side by side is read, weights included', () => {
+    writeFileSync(place('cache', 'blobs', 'a1'), model);
+    writeFileSync(place('cache', 'blobs', 'b2'), data);
+    symlinkSync('../../blobs/a1', place('cache', 'snapshots', 'main', 'model.onnx'));
+    symlinkSync('../../blobs/b2', place('cache', 'snapshots', 'main', 'external.data'));
+    const read = readModel(join(folder, 'cache', 'snapshots', 'main', 'model.onnx'));
+    const plain = readModel('test/golden/onnx/external.onnx');
+    for (const name of plain.graph.initializers.keys())
+      expect(loadInitializer(read, name)).toEqual(loadInitializer(plain, name));
   });
 });
 
