@@ -16,7 +16,22 @@ interface Registry {
 const REGISTRIES: readonly Registry[] = [
   { kind: 'operators', folder: 'models/ops', share: ['define'] },
   { kind: 'model families', folder: 'models/families', share: ['layers', 'model-folder', 'tokenizer'] },
-  { kind: 'schedulers', folder: 'pipelines/schedulers', share: ['betas', 'config', 'prediction', 'timesteps'] },
+  {
+    kind: 'schedulers',
+    folder: 'pipelines/schedulers',
+    share: [
+      'betas',
+      'config',
+      'initial-sigma',
+      'linear',
+      'names',
+      'prediction',
+      'prediction-sigma',
+      'sigmas',
+      'timesteps',
+      'variance-preserving',
+    ],
+  },
   { kind: 'decoders', folder: 'pipelines/decoding', share: [] },
   { kind: 'rewards', folder: 'pipelines/rewards', share: ['built-in', 'luma', 'manifest', 'spec'] },
   { kind: 'algorithms', folder: 'pipelines/finetune', share: ['d3po-graph', 'd3po-loss', 'probe', 'types'] },

@@ -1,6 +1,6 @@
 import { NorthlightError } from '#models/errors.ts';
 import type { SchedulerConfig } from './config.ts';
-import { dpmSolverSteps } from './dpm-solver.ts';
+import { dpmSolverSteps } from './dpm-solver-multistep.ts';
 import { eulerSteps } from './euler.ts';
 import { flowSteps } from './flow-match.ts';
 import { heunSteps } from './heun.ts';

@@ -1,5 +1,5 @@
 import type { SchedulerConfig } from './config.ts';
-import { type Place, solverGrid } from './dpm-solver.ts';
+import { type Place, solverGrid } from './dpm-solver-multistep.ts';
 import { combine, type Linear, linearStep, sampleAt } from './linear.ts';
 import type { GaussianStep } from './types.ts';
 

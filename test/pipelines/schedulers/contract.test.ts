@@ -1,6 +1,7 @@
 import { test as prop } from '@fast-check/vitest';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { flowSigmas } from '#pipelines/schedulers/flow-match.ts';
 import {
   createGaussianSchedule,
   parseSchedulerConfig,
@@ -248,5 +249,37 @@ describe('stochastic flow steps', () => {
         expect(step.output).toBeCloseTo(euler.output, 12);
       });
     }
+  });
+});
+
+describe('the shift of flow levels', () => {
+  const config = (json: object) => parseSchedulerConfig({ _class_name: 'FlowMatchEulerDiscreteScheduler', ...json });
+
+  test('that follows the picture size goes through its two published points', () => {
+    const dynamic = config({ use_dynamic_shifting: true, base_shift: 0.5, max_shift: 1.15 });
+    for (const [imageSequenceLength, mu] of [
+      [256, 0.5],
+      [4096, 1.15],
+    ] as const) {
+      const sigmas = flowSigmas(dynamic, { steps: 10, eta: 0, imageSequenceLength });
+      const plain = flowSigmas(config({}), { steps: 10, eta: 0 });
+      // odds of σ are multiplied by exp μ
+      sigmas.slice(1, -1).forEach((s, i) => {
+        const p = plain[i + 1]!;
+        expect(s / (1 - s) / (p / (1 - p))).toBeCloseTo(Math.exp(mu), 9);
+      });
+    }
+  });
+
+  test('that follows the picture size asks for it', () => {
+    expect(() => flowSigmas(config({ use_dynamic_shifting: true }), { steps: 4, eta: 0 })).toThrow(
+      /size of the picture/,
+    );
+  });
+
+  test('with a terminal value ends there', () => {
+    const sigmas = flowSigmas(config({ shift_terminal: 0.1, shift: 3 }), { steps: 8, eta: 0 });
+    expect(sigmas.at(-2)).toBeCloseTo(0.1, 12);
+    expect(sigmas[0]).toBeCloseTo(1, 12);
   });
 });
