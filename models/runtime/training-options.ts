@@ -28,8 +28,8 @@ export function trainingSessionOptions(
     prepack: !large || room,
     // Folding would widen every stored weight for the life of the session.
     foldConstants: !(graph.halfWeights && large),
-    // The arena keeps the largest of everything it ever held.
-    arena: !large && !graph.scoped,
+    // The arena grows by doubling and keeps what it ever held: half as much again as the graph needs.
+    arena: false,
   };
 }
 

@@ -7,8 +7,9 @@ import { BYTES_PER_ELEMENT, numel } from '#models/tensor/tensor.ts';
 export interface Estimate {
   /** Most bytes of values that are alive at once, working space of operators included. */
   readonly activationBytes: number;
-  /** Weights held in memory or mapped from a file. */
+  /** All weights, and those of them that lie in the model itself and not in a file beside it. */
   readonly weightBytes: number;
+  readonly inlineBytes: number;
   /** Name of the node at which the most is alive. */
   readonly peakNode: string;
   readonly seconds: number;
@@ -37,8 +38,10 @@ const IN_PLACE = new Set(
 const HEAVY = new Map(
   Object.entries({ Softmax: 1, Exp: 0.5, Sigmoid: 0.7, Tanh: 0.7, Erf: 0.7, Gelu: 1, QuickGelu: 1, Pow: 2 }),
 );
-/** What fits into the caches of one processor, roughly. */
-const CACHE_BYTES = 2 ** 20;
+/** Products of a network, whose operands come from memory, run at about so much of the rate of one product in the caches. */
+const EFFICIENCY = 0.8;
+/** Passes over fewer bytes run at the cache's rate, over 64 times as many at the memory's, and in between at one in between. */
+const CACHE_BYTES = 2 ** 18;
 
 /**
  * Memory and time of one run, from the graph alone. Nodes run in the runtime's order; a value dies after its last reader;
@@ -48,11 +51,14 @@ const CACHE_BYTES = 2 ** 20;
  */
 export function estimateRun(model: Model, types: ReadonlyMap<string, TypedShape>, rates: MachineRates): Estimate {
   let weightBytes = 0;
+  let inlineBytes = 0;
   for (const init of model.graph.initializers.values()) {
-    weightBytes += isExternal(init) ? init.external.length : init.data.length * BYTES_PER_ELEMENT[init.dtype];
+    const bytes = isExternal(init) ? init.external.length : init.data.length * BYTES_PER_ELEMENT[init.dtype];
+    weightBytes += bytes;
+    if (!isExternal(init)) inlineBytes += bytes;
   }
   const { peak, node, seconds } = walk(model.graph, scopedTypes(types), rates);
-  return { activationBytes: peak, weightBytes, peakNode: node, seconds };
+  return { activationBytes: peak, weightBytes, inlineBytes, peakNode: node, seconds };
 }
 
 /** Values copied into scopes have the types of their originals. */
@@ -164,8 +170,9 @@ function nodeSeconds(node: Node, typeOf: TypeOf, sizeOf: (name: string) => numbe
   let heavy = (HEAVY.get(node.opType) ?? 0) * elements;
   if (node.opType === 'MultiHeadAttention') heavy = flops / (4 * (typeOf(node.inputs[0]!)?.dims.at(-1) ?? 1));
   if (node.opType === 'ConvTranspose') bytes += 4 * columnBytes(node, typeOf);
-  const pass = bytes / (bytes > 2 * CACHE_BYTES ? rates.memoryBytes : rates.cacheBytes);
-  return rates.nodeSeconds + flops / rate + heavy / rates.softmaxElements + pass;
+  const beyond = Math.min(1, Math.max(0, Math.log2(bytes / CACHE_BYTES) / 6));
+  const pass = bytes / (rates.cacheBytes ** (1 - beyond) * rates.memoryBytes ** beyond);
+  return rates.nodeSeconds + flops / (EFFICIENCY * rate) + heavy / rates.softmaxElements + pass;
 }
 
 /**

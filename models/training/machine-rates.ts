@@ -32,7 +32,7 @@ export async function measureRates(threads?: number): Promise<MachineRates> {
     convFlops: (2 * 2 * channels * channels * 9 * size * size) / conv,
     memoryBytes,
     cacheBytes: Math.max(memoryBytes, (CHAIN * 3 * 4 * SMALL) / Math.max(1e-7, small - tiny)),
-    softmaxElements: 2 ** 20 / Math.max(1e-5, softmax - (2 * 4 * 2 ** 20) / memoryBytes),
+    softmaxElements: 2 ** 20 / softmax,
     nodeSeconds,
   };
 }

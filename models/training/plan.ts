@@ -23,9 +23,14 @@ const PROCESS_BYTES = 2.5e8;
 /** Buffers that the runtime keeps for later values of the same shape, and what the allocator cannot give back. */
 const SLACK = 1.15;
 
-/** Peak memory of a process that runs the graph: weights once (mapped from their file), activations, the process itself. */
-export function peakBytes(estimate: Estimate): number {
-  return PROCESS_BYTES + estimate.weightBytes + SLACK * estimate.activationBytes;
+/** Weights inside the model exist four times: here, as bytes of the model, in the runtime, and in its order for products. */
+const INLINE_COPIES = 3;
+
+/**
+ * Peak memory of a process that builds and runs the graph: weights once (mapped from their file), activations, the process.
+ */
+export function peakBytes({ weightBytes, inlineBytes, activationBytes }: Estimate): number {
+  return PROCESS_BYTES + weightBytes + INLINE_COPIES * inlineBytes + SLACK * activationBytes;
 }
 
 /**

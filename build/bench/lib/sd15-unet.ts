@@ -22,7 +22,7 @@ export interface UnetPlan {
 export const SD15: UnetPlan = { channels: [320, 640, 1280, 1280], heads: 8, groups: 32, context: [77, 768], size: 64 };
 
 /** The same plan, small enough for a test. */
-export const TINY: UnetPlan = { channels: [32, 64, 64], heads: 4, groups: 8, context: [7, 24], size: 16 };
+export const TINY: UnetPlan = { channels: [16, 32], heads: 2, groups: 8, context: [7, 24], size: 8 };
 
 /** Where a weight lies in the data file and what it starts with, as PyTorch's own layers do. */
 export interface WeightEntry {
