@@ -6,6 +6,7 @@ import type { OpDefinition } from '#models/ops/define.ts';
 import { operators } from '#models/ops/index.ts';
 import { gradientCases } from '#test/models/ops/cases/index.ts';
 import { exercisedBy } from '#test/support/check-gradient.ts';
+import { readProviders } from './providers-file.ts';
 
 export const opsDocPath = join(import.meta.dirname, '..', '..', 'docs', 'ops.md');
 
@@ -39,6 +40,32 @@ const introduced = new Map(INTRODUCED.flatMap(([opset, names]) => names.split(' 
 const opsetsOf = (d: OpDefinition): string =>
   d.domain ? String(d.sinceVersion) : `${introduced.get(d.opType) ?? OLDEST_OPSET}–${NEWEST_OPSET}`;
 
+const { runtime, tried } = readProviders();
+
+/** What each provider that was tried did with the nodes of an operator. */
+function triedOn(operator: string): string {
+  return tried
+    .flatMap(({ provider, operators: found }) => {
+      const seen = found[operator];
+      if (!seen) return [];
+      const faults = [
+        ...(seen.wrong > 0 ? [`${seen.wrong} wrong`] : []),
+        ...(seen.error > 0 ? [`${seen.error} failed`] : []),
+      ];
+      const good = seen.ok > 0 ? 'ok' : seen.cpu > 0 ? 'left to the CPU' : '';
+      return [`${provider}: ${[good, ...faults].filter(Boolean).join(', ')}`];
+    })
+    .join('; ');
+}
+
+function triedText(): string {
+  const devices = tried.map((t) => `${t.provider} on ${t.device}`).join(', ');
+  return `**Providers tried** (onnxruntime ${runtime}: ${devices}): every node of every gradient check, on inputs that the provider itself made,
+against the CPU; *ok* to a relative error of 10⁻³, *left to the CPU* where the provider has no kernel, and how many nodes gave
+*wrong* values or *failed*. \`test/golden/providers.json\` says which, and \`build/scripts/try-providers.ts\` measures it. A training
+graph is compared with the CPU as a whole before a provider is trusted with it.`;
+}
+
 function gradientOf(d: OpDefinition): string {
   if (d.decompose) return 'decomposed';
   if (typeof d.grad === 'function') return 'yes';
@@ -53,7 +80,8 @@ export function opsDoc(): string {
   const rows = sorted().map(([name, d]) => {
     const count = counts.get(d) ?? 0;
     const how = count > 0 ? `differences, in ${count} ${count === 1 ? 'graph' : 'graphs'}` : '';
-    return `| \`${name}\` | ${opsetsOf(d)} | ${gradientOf(d)} | ${d.fold ? 'yes' : ''} | ${how} |`;
+    const rest = `${d.fold ? 'yes' : ''} | ${how} | ${triedOn(name)} |`;
+    return `| \`${name}\` | ${opsetsOf(d)} | ${gradientOf(d)} | ${rest}`;
   });
   return `# Operators
 
@@ -70,11 +98,13 @@ by the runtime, in float64 where it has double-precision kernels and in float32 
 operators. Every shape rule is compared with the shapes the runtime returns, and whole exported networks with PyTorch's
 float64 gradients.
 
+${triedText()}
+
 Not in the table: \`Upsample\` is read as \`Resize\` and \`Scatter\` as \`ScatterElements\`; branches, loops, scans, lists of
 tensors and the model's own functions are written out on import (\`Scan\` below is what training graphs themselves use).
 
-| Operator | Opsets | Gradient | Constant | Checked |
-|---|---|---|---|---|
+| Operator | Opsets | Gradient | Constant | Checked | Providers tried |
+|---|---|---|---|---|---|
 ${rows.join('\n')}
 `;
 }

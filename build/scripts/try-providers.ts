@@ -1,8 +1,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
-import { existsSync, readFileSync, writeSync } from 'node:fs';
+import { writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { z } from 'zod';
 import { loraStep, withRandomWeights } from '#build/bench/lib/training-step.ts';
 import { gradientModel } from '#models/autodiff/gradient-model.ts';
 import { openModelFolder } from '#models/families/index.ts';
@@ -17,82 +16,19 @@ import { type DType, fromNumbers, numel, type Tensor } from '#models/tensor/tens
 import { gradientCases } from '#test/models/ops/cases/index.ts';
 import { buildGradient, type Draw, type GradientCase, normal } from '#test/support/check-gradient.ts';
 import { gradientFixtures, loadGradientFixture } from '#test/support/gradients.ts';
+import { type OperatorRecord, providersPath, readProviders, type Tried } from './providers-file.ts';
 
 /**
  * Measures what a provider does with every operator case and with whole training graphs, against the CPU, and keeps it for
  * docs/ops.md: `node build/scripts/try-providers.ts webgpu "name of the device" [operators|graphs]`.
  */
 
-export const providersPath = join(import.meta.dirname, '..', '..', 'test', 'golden', 'providers.json');
-
-const operatorRecord = z.object({
-  /** Nodes that ran on the provider and gave the CPU's values. */
-  ok: z.number(),
-  /** Nodes that the runtime gave to the CPU. */
-  cpu: z.number(),
-  /** Nodes that gave other values from the same inputs. */
-  wrong: z.number(),
-  /** Graphs that could not be opened or run because of this operator. */
-  error: z.number(),
-  /** Largest relative error of a node. */
-  worst: z.number(),
-  /** What was said of the first wrong or failing one. */
-  note: z.string(),
-});
-export type OperatorRecord = z.infer<typeof operatorRecord>;
-
-export const providersFile = z.object({
-  runtime: z.string(),
-  tried: z.array(
-    z.object({
-      provider: z.string(),
-      device: z.string(),
-      operators: z.record(z.string(), operatorRecord),
-      /** Cases that failed with nothing to blame. */
-      unexplained: z.array(z.string()),
-      graphs: z.array(
-        z.object({
-          title: z.string(),
-          nodes: z.number(),
-          agreement: z.number().nullable(),
-          worst: z.string(),
-          seconds: z.number().nullable(),
-          cpuSeconds: z.number().nullable(),
-          leftToCpu: z.record(z.string(), z.number()),
-          reason: z.string(),
-        }),
-      ),
-    }),
-  ),
-});
-type Tried = z.infer<typeof providersFile>['tried'][number];
-
 /** A kernel that sums in another order differs by rounding; one that computes something else differs by far more. */
 const TOLERANCE = 1e-3;
 const CASE_TIMEOUT_MS = 300_000;
-/** Graphs that an operator is tried in; more of them only repeat it in other shapes. */
-const GRAPHS_PER_OPERATOR = 3;
 const BEGIN = '@@case ';
 
-/** Cases in order, those left out whose operators have all been met often enough. */
-function chooseCases(): GradientCase[] {
-  const met = new Map<string, number>();
-  return Object.values(gradientCases)
-    .flat()
-    .filter((c) => {
-      const { nodes } = buildGradient(c, 'float32').model.graph;
-      const types = [...new Set(nodes.map((n) => operatorKey(n.domain, n.opType)))];
-      if (types.every((t) => (met.get(t) ?? 0) >= GRAPHS_PER_OPERATOR)) return false;
-      for (const t of types) met.set(t, (met.get(t) ?? 0) + 1);
-      return true;
-    });
-}
-
-let chosen: readonly GradientCase[] | undefined;
-const allCases = (): readonly GradientCase[] => {
-  chosen ??= chooseCases();
-  return chosen;
-};
+const cases: readonly GradientCase[] = Object.values(gradientCases).flat();
 
 interface CaseResult {
   /** Position in the list of cases. */
@@ -106,7 +42,6 @@ interface CaseResult {
 async function runCases(provider: Provider, first: number): Promise<void> {
   // As long as one session is open, the runtime keeps its device and the kernels it has compiled.
   await openProbe(provider);
-  const cases = allCases();
   for (let i = first; i < cases.length; i++) {
     const c = cases[i]!;
     writeSync(2, `${BEGIN}${i}\n`);
@@ -146,15 +81,8 @@ async function runCase(c: GradientCase, provider: Provider): Promise<Record<stri
   try {
     const want = await cpu.run(feeds);
     const got = await other.run(feeds);
-    return Object.fromEntries(
-      Object.entries(want).map(([name, t]) => [
-        name,
-        Math.min(
-          compareOutputs(new Map(got[name] ? [[name, got[name]]] : []), new Map([[name, t]])).agreement,
-          Number.MAX_VALUE,
-        ),
-      ]),
-    );
+    const { errors } = compareOutputs(new Map(Object.entries(got)), new Map(Object.entries(want)));
+    return Object.fromEntries([...errors].map(([name, error]) => [name, Math.min(error, Number.MAX_VALUE)]));
   } finally {
     await cpu.release();
     await other.release();
@@ -165,7 +93,6 @@ async function runCase(c: GradientCase, provider: Provider): Promise<Record<stri
 async function tryOperators(provider: Provider): Promise<Pick<Tried, 'operators' | 'unexplained'>> {
   const records = new Map<string, OperatorRecord>();
   const unexplained: string[] = [];
-  const cases = allCases();
   for (let next = 0; next < cases.length; ) {
     const { results, logs } = await childFrom(provider, next);
     for (const result of results) tally(result, logs.get(result.case) ?? '', provider, records, unexplained);
@@ -193,7 +120,7 @@ function childFrom(provider: Provider, first: number): Promise<{ results: CaseRe
       timer = setTimeout(() => child.kill('SIGKILL'), CASE_TIMEOUT_MS);
       if (!line.startsWith('{')) return;
       results.push(JSON.parse(line) as CaseResult);
-      if (results.length % 25 === 0) console.log(`${first + results.length} of ${allCases().length} cases`);
+      if (results.length % 25 === 0) console.log(`${first + results.length} of ${cases.length} cases`);
     });
     createInterface({ input: child.stderr! }).on('line', (line) => {
       if (line.startsWith(BEGIN)) current = Number(line.slice(BEGIN.length));
@@ -213,7 +140,7 @@ function tally(
   records: Map<string, OperatorRecord>,
   unexplained: string[],
 ): void {
-  const c = allCases()[result.case]!;
+  const c = cases[result.case]!;
   const { graph } = buildGradient(c, 'float32').model;
   const recordOf = (name: string) => {
     const record = records.get(name) ?? { ok: 0, cpu: 0, wrong: 0, error: 0, worst: 0, note: '' };
@@ -247,7 +174,7 @@ function tally(
       for (const o of node.outputs) wrong.add(o);
       continue;
     }
-    record.worst = Math.max(record.worst, Number(error.toPrecision(2)));
+    record.worst = Math.max(record.worst, Math.min(Number(error.toPrecision(2)), 1e300));
     if (error <= TOLERANCE) record.ok++;
     else {
       record.wrong++;
@@ -324,9 +251,7 @@ if (import.meta.main) {
     string?,
     string?,
   ];
-  const before = existsSync(providersPath)
-    ? providersFile.parse(JSON.parse(readFileSync(providersPath, 'utf8'))).tried
-    : [];
+  const before = readProviders().tried;
   const old = before.find((t) => t.provider === provider && t.device === device);
   const others = before.filter((t) => t !== old);
   let entry: Tried = old ?? { provider, device, operators: {}, unexplained: [], graphs: [] };

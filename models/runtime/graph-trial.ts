@@ -182,25 +182,41 @@ export interface Agreement {
   readonly agreement: number;
   /** The output that has it. */
   readonly worst: string;
+  /** Relative error of each output. */
+  readonly errors: ReadonlyMap<string, number>;
 }
 
 /**
  * ‖a − b‖ ∕ ‖b‖ for each floating-point output, b being the reference; the share of elements that differ for others. An
- * output below 10⁻⁶ of the largest one's norm is zero but for rounding, and is measured against that norm instead.
+ * output that is zero but for rounding (a key's bias before a softmax) has no meaningful relative error: one below 10⁻⁴ of
+ * the largest norm is measured against that much, gradients (`grad/…`) and other outputs each among themselves.
  * Infinite where a shape differs, an output is missing, or only one of the two is not a number.
  */
 export function compareOutputs(actual: ReadonlyMap<string, Tensor>, reference: ReadonlyMap<string, Tensor>): Agreement {
   const norms = new Map([...reference].map(([name, t]) => [name, isFloat(t.dtype) ? norm(t) : 0]));
-  const floor = 1e-6 * Math.max(...[...norms.values()].filter(Number.isFinite), Number.MIN_VALUE);
-  let found: Agreement = { agreement: 0, worst: '' };
+  const kindOf = (name: string) => name.startsWith('grad/');
+  const floorOf = (kind: boolean) =>
+    NEGLIGIBLE *
+    Math.max(0, ...[...norms].filter(([name, n]) => kindOf(name) === kind && n < Infinity).map(([, n]) => n));
+  const floors = { gradients: floorOf(true), others: floorOf(false) };
+  const errors = new Map<string, number>();
+  let [agreement, worst] = [0, ''];
   for (const [name, expected] of reference) {
-    const error = difference(actual.get(name), expected, Math.max(norms.get(name)!, floor));
+    const error = difference(
+      actual.get(name),
+      expected,
+      Math.max(norms.get(name)!, kindOf(name) ? floors.gradients : floors.others),
+    );
     // Written so that a NaN counts as infinitely wrong.
     const counted = error <= Number.MAX_VALUE ? error : Number.POSITIVE_INFINITY;
-    if (found.worst === '' || counted > found.agreement) found = { agreement: counted, worst: name };
+    errors.set(name, counted);
+    if (worst === '' || counted > agreement) [agreement, worst] = [counted, name];
   }
-  return found;
+  return { agreement, worst, errors };
 }
+
+/** Together with the tolerance of 10⁻², an error of 10⁻⁶ of the largest gradient is let pass. */
+const NEGLIGIBLE = 1e-4;
 
 const norm = (t: Tensor) => Math.sqrt(toNumbers(t).reduce((sum, x) => sum + (Number.isFinite(x) ? x * x : 0), 0));
 
@@ -211,5 +227,7 @@ function difference(actual: Tensor | undefined, expected: Tensor, scale: number)
   const b = toNumbers(expected);
   if (!isFloat(expected.dtype)) return a.filter((x, i) => x !== b[i]).length / Math.max(1, b.length);
   // Equal infinities, and not-a-number in both, are agreement.
-  return Math.sqrt(a.reduce((sum, x, i) => sum + (Object.is(x, b[i]) ? 0 : (x - b[i]!) ** 2), 0)) / scale;
+  const distance = Math.sqrt(a.reduce((sum, x, i) => sum + (Object.is(x, b[i]) ? 0 : (x - b[i]!) ** 2), 0));
+  // Zero against zero is agreement too.
+  return distance === 0 ? 0 : distance / scale;
 }

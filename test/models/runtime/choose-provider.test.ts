@@ -140,6 +140,18 @@ describe('comparing outputs', () => {
     expect(compareOutputs(new Map(), new Map([['y', f32([1], [1])]])).agreement).toBe(Number.POSITIVE_INFINITY);
   });
 
+  test('gradients are measured among themselves, so that a large output does not hide them', () => {
+    const reference = new Map([
+      ['out', f32([1], [1e6])],
+      ['grad/w', f32([1], [1])],
+    ]);
+    expect(compareOutputs(new Map([...reference, ['grad/w', f32([1], [2])]]), reference).agreement).toBe(1);
+  });
+
+  test('zero agrees with zero', () => {
+    expect(compare(f32([2], [0, 0]), f32([2], [0, -0]))).toBe(0);
+  });
+
   test('integers agree exactly or by the share that does not', () => {
     expect(compare(i64([4], [1, 2, 3, 4]), i64([4], [1, 2, 3, 5]))).toBe(0.25);
   });
@@ -150,7 +162,8 @@ describe('comparing outputs', () => {
       ['none', f32([1], [1e-12])],
     ]);
     const { agreement } = compareOutputs(new Map([...reference, ['none', f32([1], [1e-9])]]), reference);
-    expect(agreement).toBeCloseTo(1e-6, 7);
+    // 10⁻⁹ against a ten-thousandth of the largest.
+    expect(agreement).toBeCloseTo(1e-8, 9);
   });
 });
 
