@@ -252,7 +252,7 @@ export class GraphBuilder {
   // Shape
   reshape(a: Value, dims: readonly number[]): Value {
     if (a.dims.length === dims.length && a.dims.every((d, i) => d === dims[i])) return a;
-    return this.apply('Reshape', [a, this.i64(dims)]);
+    return this.apply('Reshape', [a, this.i64(dims)], dims.includes(0) ? { allowzero: 1 } : {});
   }
   transpose(a: Value, perm: readonly number[]): Value {
     return perm.every((p, i) => p === i) ? a : this.apply('Transpose', [a], { perm });

@@ -293,12 +293,12 @@ export const elementwise: readonly OpDefinition[] = [
     grad: ({ op, x, dy }) => [op.cast(dy, x(0).dtype)],
     fold: ([a], attrs) => [fromNumbers(castTarget(attrs), a!.dims, toNumbers(a!))],
   }),
-  // To the type of its second input, of which it reads nothing else.
+  // To the type of its second input, of which it reads nothing else. The importer writes it as Cast.
   defineOp({
     opType: 'CastLike',
     sinceVersion: 15,
     infer: ({ x }) => [{ dtype: x(1).dtype, dims: x(0).dims }],
-    decompose: ({ op, x }) => [op.cast(x(0), x(1).dtype)],
+    grad: ({ op, x, dy }) => [op.cast(dy, x(0).dtype), null],
     fold: ([a, like]) => [fromNumbers(like!.dtype, a!.dims, toNumbers(a!))],
   }),
   defineOp({

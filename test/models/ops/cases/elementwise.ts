@@ -149,6 +149,7 @@ export const elementwiseCases: readonly GradientCase[] = [
   },
   {
     title: 'CastLike',
+    direct: true,
     inputs: { x: [2, 3] },
     build: (op, x) => op.apply('CastLike', [op.exp(x!), op.scalar(0, x!.dtype)]),
   },
