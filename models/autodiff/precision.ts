@@ -11,7 +11,6 @@ import {
   tensorAttribute,
   type ValueInfo,
 } from '#models/onnx/ir.ts';
-import { capturedNames, subgraphs } from '#models/onnx/traverse.ts';
 import { isHalf, toFloat32 } from '#models/tensor/half.ts';
 import { type DType, isFloat, numel } from '#models/tensor/tensor.ts';
 
@@ -131,38 +130,4 @@ export const portType = (dtype: DType): DType => (dtype === 'bfloat16' ? 'float3
 /** A value given for a graph input, in the floating-point type that the model's nodes expect there. */
 export function enterAs(op: GraphBuilder, value: Value, dtype: DType): Value {
   return isFloat(value.dtype) && isFloat(dtype) ? op.cast(value, dtype) : value;
-}
-
-/**
- * A finished graph in which every node that reads a widened weight widens it for itself. A training graph reads its weights
- * twice, and one Cast for both would hold all of them in float32 from the forward to the backward pass. To be run with
- * `foldConstants: false`: otherwise the runtime keeps the result of each Cast for good.
- */
-export function castAtEachUse(model: Model): Model {
-  const { graph } = model;
-  const casts = new Map<string, Node>();
-  for (const node of graph.nodes) {
-    const init = graph.initializers.get(node.inputs[0] ?? '');
-    if (node.opType === 'Cast' && init && isHalf(init.dtype)) casts.set(node.outputs[0]!, node);
-  }
-  // What leaves the graph or is read inside a branch or loop keeps its one Cast.
-  const kept = new Set(graph.outputs.map((o) => o.name));
-  for (const node of graph.nodes) {
-    for (const inner of subgraphs(node)) for (const name of capturedNames(inner)) kept.add(name);
-  }
-  const nodes: Node[] = [];
-  let count = 0;
-  for (const node of graph.nodes) {
-    if (casts.has(node.outputs[0]!) && !kept.has(node.outputs[0]!)) continue;
-    const own = new Map<string, string>();
-    for (const name of node.inputs) {
-      const cast = casts.get(name);
-      if (!cast || kept.has(name) || own.has(name)) continue;
-      const fresh = `${name}/use_${count++}`;
-      own.set(name, fresh);
-      nodes.push({ ...cast, name: fresh, outputs: [fresh] });
-    }
-    nodes.push(own.size > 0 ? { ...node, inputs: node.inputs.map((name) => own.get(name) ?? name) } : node);
-  }
-  return { ...model, graph: { ...graph, nodes } };
 }
