@@ -17,22 +17,22 @@ const RATES: MachineRates = {
 const [ROWS, WIDTH] = [64, 256];
 const VALUE = ROWS * WIDTH * 4;
 
-const chain = (op: GraphBuilder, x: Value, layers: number, body: (v: Value, i: number) => Value): Value => {
+const chain = (x: Value, layers: number, body: (v: Value, i: number) => Value): Value => {
   let v = x;
   for (let i = 0; i < layers; i++) v = body(v, i);
   return v;
 };
 
-/** Layers of tanh(x·W) with trained weights. */
+/** Layers of tanh(x·W), the first one trained: all activations are needed, and one gradient comes out. */
 function deep(layers: number, memory: MemoryMode) {
   const op = createBuilder();
   const weights: Value[] = [];
-  const y = chain(op, op.input('x', 'float32', [ROWS, WIDTH]), layers, (v, i) => {
+  const y = chain(op.input('x', 'float32', [ROWS, WIDTH]), layers, (v, i) => {
     const w = op.input(`w${i}`, 'float32', [WIDTH, WIDTH]);
     weights.push(w);
     return op.tanh(op.matmul(v, w));
   });
-  return lossGraph(op, op.reduceMeanAll(op.mul(y, y)), weights, { name: 'deep', memory });
+  return lossGraph(op, op.reduceMeanAll(op.mul(y, y)), weights.slice(0, 1), { name: 'deep', memory });
 }
 
 describe('memory of a run', () => {
@@ -40,26 +40,25 @@ describe('memory of a run', () => {
 
   test('a chain holds one value where the runtime writes over it, two where it cannot', () => {
     const inPlace = createBuilder();
-    inPlace.output(chain(inPlace, inPlace.input('x', 'float32', [ROWS, WIDTH]), 9, (v) => inPlace.tanh(v)));
+    inPlace.output(chain(inPlace.input('x', 'float32', [ROWS, WIDTH]), 9, (v) => inPlace.tanh(v)));
     expect(peak(inPlace)).toBe(VALUE);
     const apart = createBuilder();
-    apart.output(chain(apart, apart.input('x', 'float32', [ROWS, WIDTH]), 9, (v) => apart.transpose(v, [1, 0])));
+    apart.output(chain(apart.input('x', 'float32', [ROWS, WIDTH]), 9, (v) => apart.transpose(v, [1, 0])));
     expect(peak(apart)).toBe(2 * VALUE);
   });
 
   test('a view takes nothing and keeps its source alive', () => {
     const op = createBuilder();
     const a = op.exp(op.input('x', 'float32', [ROWS, WIDTH]));
-    const view = op.reshape(a, [WIDTH * ROWS]);
-    op.output(op.transpose(op.tanh(op.exp(op.input('z', 'float32', [ROWS, WIDTH]))), [1, 0]));
-    op.output(view);
+    op.output(op.reshape(a, [WIDTH * ROWS]));
+    op.output(op.transpose(op.transpose(a, [1, 0]), [1, 0]));
     expect(peak(op)).toBe(3 * VALUE);
   });
 
   test('training keeps one value per layer; eight segments keep a fraction', () => {
     const of = (memory: MemoryMode) => {
       const g = deep(64, memory);
-      return estimateRun(g.model, g.types, RATES).activationBytes - 64 * WIDTH * WIDTH * 4; // without the gradients
+      return estimateRun(g.model, g.types, RATES).activationBytes;
     };
     const flat = of({ kind: 'flat' });
     expect(flat / VALUE).toBeGreaterThan(50);
@@ -94,11 +93,11 @@ test('time grows with what is computed again', () => {
   const flat = seconds({ kind: 'flat' });
   const again = seconds({ kind: 'checkpoint', segments: 8, keepAbove: Number.POSITIVE_INFINITY });
   expect(again / flat).toBeGreaterThan(1.1);
-  expect(again / flat).toBeLessThan(1.5); // one more forward pass of three
+  expect(again / flat).toBeLessThan(1.6); // one more forward pass to two
 });
 
 describe('a plan', () => {
-  const plan = (budgetBytes: number) => planTraining((memory) => deep(400, memory), RATES, budgetBytes);
+  const plan = (budgetBytes: number) => planTraining((memory) => deep(100, memory), RATES, budgetBytes);
 
   test('keeps everything where there is room', () => {
     expect(plan(8e9).memory).toEqual({ kind: 'flat' });
@@ -106,13 +105,13 @@ describe('a plan', () => {
 
   test('computes again where that is what fits', () => {
     const room = plan(8e9).peakBytes;
-    const tight = plan(room - 5e6);
+    const tight = plan(room - 3e6);
     expect(tight.memory.kind).toBe('checkpoint');
-    expect(tight.peakBytes).toBeLessThanOrEqual(room - 5e6);
+    expect(tight.peakBytes).toBeLessThanOrEqual(room - 3e6);
   });
 
   test('that does not exist is refused with what to do', () => {
-    expect(() => plan(2.6e8)).toThrow(expect.objectContaining({ code: 'train/does-not-fit' }));
-    expect(() => plan(2.6e8)).toThrow(/GB may be used/);
+    expect(() => plan(2.51e8)).toThrow(expect.objectContaining({ code: 'train/does-not-fit' }));
+    expect(() => plan(2.51e8)).toThrow(/GB may be used/);
   });
 });
