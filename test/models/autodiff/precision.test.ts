@@ -12,13 +12,7 @@ import { createSession } from '#models/runtime/session.ts';
 import { type HalfType, isHalf, toFloat32, toHalf } from '#models/tensor/half.ts';
 import { Rng } from '#models/tensor/rng.ts';
 import { type DType, f32, fromNumbers, isFloat, type Tensor, toNumbers } from '#models/tensor/tensor.ts';
-import {
-  type FixtureEntry,
-  gradientFixtures,
-  loadGradientFixture,
-  relativeError,
-  wrongGradients,
-} from '#test/support/gradients.ts';
+import { type FixtureEntry, gradientFixtures, loadGradientFixture, wrongGradients } from '#test/support/gradients.ts';
 import { short, toHalfModel } from '#test/support/half-model.ts';
 
 const networks = gradientFixtures().filter((entry) => entry.short);
