@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { MessageChannelMain, type MessagePortMain, type UtilityProcess, utilityProcess } from 'electron';
+import { COMPUTE_ENVIRONMENT } from '#models/runtime/training-options.ts';
 import type { FromEngine, ToEngine } from './protocol.ts';
 import type { JobsStatus } from './watch-jobs.ts';
 
@@ -38,9 +39,6 @@ export function minimalEnvironment(env: NodeJS.ProcessEnv): Record<string, strin
     ),
   );
 }
-
-/** glibc: keep big temporaries between steps instead of paying page faults for them. Other C libraries ignore both. */
-const COMPUTE_ENVIRONMENT = { MALLOC_MMAP_THRESHOLD_: String(2 ** 30), MALLOC_TRIM_THRESHOLD_: String(2 ** 32) };
 
 /** Runs the engine as a utility process, forks compute processes for it, and starts it again when it crashes. */
 export function createEngineHost(options: EngineHostOptions): EngineHost {

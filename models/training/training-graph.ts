@@ -17,6 +17,8 @@ export interface LossGraph {
   /** Outputs `loss` and `grad/<parameter>`, all others that were declared before too. */
   readonly model: Model;
   readonly types: ReadonlyMap<string, TypedShape>;
+  /** Names of the parameters with a gradient. */
+  readonly parameters: readonly string[];
 }
 
 /**
@@ -33,6 +35,8 @@ export function lossGraph(
     readonly memory?: MemoryMode;
     readonly kernels?: KernelSet;
     readonly folder?: string;
+    /** Leave out parameters that the loss does not depend on, instead of refusing them. */
+    readonly skipUnreached?: boolean;
   },
 ): LossGraph {
   const kernels = options.kernels ?? 'standard';
@@ -40,8 +44,10 @@ export function lossGraph(
   const forward = new Set(op.nodes);
   const grads = addGradients(op, [{ value: loss, cotangent: op.scalar(1, loss.dtype) }], parameters, { kernels });
   op.output(loss, 'loss');
+  const reached: string[] = [];
   for (const p of parameters) {
     const g = grads.get(p.name);
+    if (!g && options.skipUnreached) continue;
     if (!g) {
       throw new NorthlightError(
         'train/no-path',
@@ -50,12 +56,17 @@ export function lossGraph(
       );
     }
     op.output(g, `grad/${p.name}`);
+    reached.push(p.name);
   }
   const flat = op.toModel(options.name);
   if (options.folder !== undefined) flat.folder = options.folder;
   const memory = options.memory ?? { kind: 'flat' };
   const types = op.values;
-  if (memory.kind === 'flat') return { model: flat, types };
+  if (memory.kind === 'flat') return { model: flat, types, parameters: reached };
   const { kind: _, ...how } = memory;
-  return { model: checkpoint({ model: flat, forward, types }, { ...how, after: loss.name }), types };
+  return {
+    model: checkpoint({ model: flat, forward, types }, { ...how, after: loss.name }),
+    types,
+    parameters: reached,
+  };
 }

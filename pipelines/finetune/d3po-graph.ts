@@ -1,8 +1,9 @@
-import { addGradients } from '#models/autodiff/grad.ts';
 import { importGraph } from '#models/autodiff/import-graph.ts';
+import type { KernelSet } from '#models/autodiff/kernels.ts';
 import type { GraphBuilder, Value } from '#models/onnx/builder.ts';
 import type { Model } from '#models/onnx/ir.ts';
 import { createBuilder } from '#models/ops/index.ts';
+import { lossGraph } from '#models/training/training-graph.ts';
 
 export interface D3poGraphOptions {
   /** The denoiser with its adapter inserted. */
@@ -17,6 +18,8 @@ export interface D3poGraphOptions {
   readonly guidanceScale: number;
   readonly beta: number;
   readonly ratioClip: number | null;
+  /** `ort` where the graph runs on the CPU. */
+  readonly kernels: KernelSet;
 }
 
 /**
@@ -69,13 +72,10 @@ export function buildD3poGraph(options: D3poGraphOptions): Model {
     op.input('weight', 'float32', [items]),
   );
   const loss = op.reduceMeanAll(op.apply('Softplus', [op.mulScalar(margin, -options.beta)]));
-  op.output(loss, 'loss');
   op.output(logRatio, 'logRatio');
   op.output(kl, 'kl');
   const wrt = options.parameters.map((name) => net.weights.get(name)!);
-  const grads = addGradients(op, [{ value: loss, cotangent: op.scalar(1) }], wrt);
-  for (const v of wrt) op.output(grads.get(v.name) ?? op.expand(op.scalar(0), v.dims), `grad/${v.name}`);
-  return op.toModel('d3po');
+  return lossGraph(op, loss, wrt, { name: 'd3po', kernels: options.kernels }).model;
 }
 
 /** u + g·(c − u) of a batch holding the unconditional rows first. */

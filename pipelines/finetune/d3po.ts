@@ -159,6 +159,7 @@ async function run(task: FinetuneTask<D3poConfig>): Promise<FinetuneResult | nul
     guidanceScale,
     beta: config.beta,
     ratioClip: config.ratioClip,
+    kernels: (task.provider ?? 'cpu') === 'cpu' ? 'ort' : 'standard',
   });
   const total = chains[0]!.winner.data.steps.length;
   const items: Item[] = chains.flatMap((_, pair) => Array.from({ length: total }, (_, step) => ({ pair, step })));

@@ -15,7 +15,7 @@ export const ATTENTION_PROJECTIONS = { pattern: 'attn[12]\\.to_(q|k|v|out\\.0)$'
 const sizesOf = (feeds: Feeds) => Object.fromEntries(Object.entries(feeds).map(([name, t]) => [name, t.dims]));
 
 /** The network's forward pass at the sizes of its feeds, computed in float32, weights at the width they are stored in. */
-export function forwardGraph(unet: Model, feeds: Feeds): LossGraph {
+export function forwardGraph(unet: Model, feeds: Feeds): Pick<LossGraph, 'model' | 'types'> {
   const op = createBuilder();
   const net = importGraph(op, unet, { inputs: sizesOf(feeds) });
   op.output(net.outputs.get('out_sample')!, 'out_sample');

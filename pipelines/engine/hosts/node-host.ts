@@ -1,18 +1,9 @@
 import { fork } from 'node:child_process';
 import { setPriority } from 'node:os';
 import { fileURLToPath } from 'node:url';
+import { COMPUTE_ENVIRONMENT } from '#models/runtime/training-options.ts';
 import type { FromCompute } from '#pipelines/engine/job-protocol.ts';
 import type { ComputeHandle, ProcessHost } from '#pipelines/engine/process-host.ts';
-
-/**
- * glibc keeps big temporaries instead of returning them to the system after every step: without this a training step pays
- * 20–30 % for page faults. Other C libraries ignore both.
- */
-const COMPUTE_ENV = {
-  // The largest value that glibc accepts; a larger one is ignored without a word.
-  MALLOC_MMAP_THRESHOLD_: String(2 ** 25),
-  MALLOC_TRIM_THRESHOLD_: String(2 ** 32),
-} as const;
 
 /** The window and other programs stay responsive while a job has all cores. */
 const COMPUTE_PRIORITY = 5;
@@ -32,7 +23,7 @@ function forkCompute(entry: string): ComputeHandle {
   const child = fork(entry, [], {
     serialization: 'advanced',
     execArgv: [],
-    env: { ...process.env, ...COMPUTE_ENV },
+    env: { ...process.env, ...COMPUTE_ENVIRONMENT },
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   });
   child.on('spawn', () => lowerPriority(child.pid));

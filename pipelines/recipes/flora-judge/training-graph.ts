@@ -1,8 +1,8 @@
-import { addGradients } from '#models/autodiff/grad.ts';
 import { importGraph } from '#models/autodiff/import-graph.ts';
 import type { Model } from '#models/onnx/ir.ts';
 import { createBuilder } from '#models/ops/index.ts';
 import type { TrainingGraph } from '#models/training/trainer.ts';
+import { lossGraph } from '#models/training/training-graph.ts';
 import { namedWeights } from '#pipelines/recipes/flora/network.ts';
 import { columnsOf, LAYOUT } from './layout.ts';
 
@@ -28,15 +28,6 @@ export function buildJudgeTrainingGraph(judge: Model, batch: number, size: numbe
     1,
   );
   const loss = op.mulScalar(op.reduceSumAll(op.mul(target, logProbabilities)), -1 / batch);
-  op.output(loss, 'loss');
   const weights = [...names].map((n) => net.weights.get(n)!);
-  const grads = addGradients(op, [{ value: loss, cotangent: op.scalar(1) }], weights);
-  const parameters: string[] = [];
-  for (const v of weights) {
-    const g = grads.get(v.name);
-    if (!g) continue;
-    op.output(g, `grad/${v.name}`);
-    parameters.push(v.name);
-  }
-  return { model: op.toModel('flora-judge-training'), parameters };
+  return lossGraph(op, loss, weights, { name: 'flora-judge-training', kernels: 'ort', skipUnreached: true });
 }

@@ -1,8 +1,8 @@
-import { addGradients } from '#models/autodiff/grad.ts';
 import { importGraph } from '#models/autodiff/import-graph.ts';
 import type { Model } from '#models/onnx/ir.ts';
 import { createBuilder } from '#models/ops/index.ts';
 import type { TrainingGraph } from '#models/training/trainer.ts';
+import { lossGraph } from '#models/training/training-graph.ts';
 import { namedWeights } from './network.ts';
 
 /**
@@ -40,18 +40,9 @@ export function buildTrainingGraph(
   const target = op.input('target', 'float32', out.dims);
   const difference = op.sub(out, target);
   const loss = op.reduceMeanAll(op.mul(difference, difference));
-  op.output(loss, 'loss');
   const weights = [
     ...namedWeights(textEncoder).map((n) => text.weights.get(n)!),
     ...namedWeights(unet).map((n) => net.weights.get(n)!),
   ];
-  const grads = addGradients(op, [{ value: loss, cotangent: op.scalar(1) }], weights);
-  const parameters: string[] = [];
-  for (const v of weights) {
-    const g = grads.get(v.name);
-    if (!g) continue;
-    op.output(g, `grad/${v.name}`);
-    parameters.push(v.name);
-  }
-  return { model: op.toModel('flora-training'), parameters };
+  return lossGraph(op, loss, weights, { name: 'flora-training', kernels: 'ort', skipUnreached: true });
 }

@@ -138,6 +138,7 @@ describe('the training graph', () => {
       guidanceScale,
       beta,
       ratioClip,
+      kernels: 'ort',
     });
     return createSession(encodeModel(graph), { training: true, threads: 1 });
   }
