@@ -73,14 +73,24 @@ function reachable(start: string): Set<string> {
 const tests = readdirSync('test', { recursive: true, encoding: 'utf8' })
   .filter((name) => /\.test\.tsx?$/.test(name))
   .map((name) => posix.join('test', name.replaceAll('\\', '/')));
+/** Everything written under `test/models/ops`, where operators are tested by their own names. */
+const operatorTests = readdirSync('test/models/ops', { recursive: true, encoding: 'utf8' })
+  .filter((name) => name.endsWith('.ts'))
+  .map((name) => readFileSync(join('test/models/ops', name), 'utf8'))
+  .join('\n');
 const testImports = new Map(tests.map((file) => [file, new Set(importedBy(file))]));
 const testTexts = new Map(tests.map((file) => [file, readFileSync(file, 'utf8')]));
 
 /**
  * Tested: a test of the same name, or one that imports the file, or one of its area that names the member ('graph grad' as
- * one string or as words, `tune.start` for the handler of `tune`).
+ * one string or as words, `tune.start` for the handler of `tune`). A file of operators: tests that name each of them; that
+ * each has a case of its own is test/models/ops/registry.test.ts's business.
  */
 function isTested(folder: string, stem: string, testsIn: string): boolean {
+  const operators = [...readFileSync(join(folder, `${stem}.ts`), 'utf8').matchAll(/opType: '(\w+)'/g)].map(
+    (m) => m[1]!,
+  );
+  if (folder === 'models/ops' && operators.length > 0) return operators.every((name) => operatorTests.includes(name));
   const words = stem.split('-');
   const spelled = new RegExp(`['"\`:](${words.join('[- ]')}|${words.join(`', ?\\s*'`)})['"\`:@.]`);
   return tests.some(
