@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import { LEARNABLE_SAMPLERS, SAMPLERS, type SamplerName } from '#pipelines/schedulers/names.ts';
+import { SAMPLERS, type SamplerName } from '#pipelines/schedulers/names.ts';
 
-export { LEARNABLE_SAMPLERS, SAMPLERS, type SamplerName };
+export type { SamplerName };
 
 /**
  * Everything a window can ask of the engine, and everything the engine tells a window. One file, imported by both sides:

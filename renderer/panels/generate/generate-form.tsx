@@ -1,4 +1,3 @@
-import type { SamplerName } from '#pipelines/engine/contract.ts';
 import { Button } from '#renderer/components/button.tsx';
 import { ErrorNote } from '#renderer/components/error-note.tsx';
 import { Fold } from '#renderer/components/fold.tsx';
@@ -15,17 +14,7 @@ import { choose, useNavigation } from '#renderer/state/navigation.ts';
 import { useShortcuts } from '#renderer/state/shortcuts.ts';
 import { useAction } from '#renderer/state/use-action.ts';
 import { edit, formProblems, generateInput, insertPrompt, show, useGenerate } from './generate-store.ts';
-
-const SCHEDULERS: readonly { value: SamplerName; label: string }[] = [
-  { value: 'ddim', label: 'DDIM' },
-  { value: 'ddpm', label: 'DDPM' },
-  { value: 'euler', label: 'Euler' },
-  { value: 'euler-ancestral', label: 'Euler ancestral' },
-  { value: 'heun', label: 'Heun' },
-  { value: 'dpm-solver-multistep', label: 'DPM-Solver++ (2M)' },
-  { value: 'unipc', label: 'UniPC' },
-  { value: 'pndm', label: 'PNDM' },
-];
+import { SCHEDULERS, schedulerNamed } from './schedulers.ts';
 
 export function GenerateForm() {
   const form = useGenerate((s) => s.form);
@@ -173,7 +162,7 @@ export function GenerateForm() {
             label="Scheduler"
             value={form.scheduler}
             options={SCHEDULERS}
-            onChange={(name) => edit({ scheduler: SCHEDULERS.find((s) => s.value === name)?.value ?? 'ddim' })}
+            onChange={(name) => edit({ scheduler: schedulerNamed(name)?.value ?? 'ddim' })}
           />
           <NumberField
             label="Noise per step (eta)"

@@ -1,15 +1,10 @@
 import { create } from 'zustand';
-import {
-  type EventPayload,
-  type Input,
-  LEARNABLE_SAMPLERS,
-  type Sample,
-  type SamplerName,
-} from '#pipelines/engine/contract.ts';
+import type { EventPayload, Input, Sample, SamplerName } from '#pipelines/engine/contract.ts';
 import { addPrompt, promptLines, randomSeed } from '#renderer/logic/prompts.ts';
 import { engine } from '#renderer/state/engine.ts';
 import { recall, remember } from '#renderer/state/memory.ts';
 import { type EngineError, toEngineError } from '#renderer/transport/wire.ts';
+import { schedulerNamed } from './schedulers.ts';
 
 type Preview = EventPayload<'preview'>;
 
@@ -97,7 +92,7 @@ export function formProblems(form: GenerateForm): Partial<Record<keyof GenerateF
   if (lines.length > 1000) problems.prompts = `${lines.length} prompts; at most 1000 at once.`;
   if (form.keepTrajectories && form.eta === 0)
     problems.eta = 'Tuning needs some noise in every step: above 0, or switch off “Keep what tuning needs”.';
-  if (form.keepTrajectories && !LEARNABLE_SAMPLERS.includes(form.scheduler))
+  if (form.keepTrajectories && !schedulerNamed(form.scheduler)?.learnable)
     problems.scheduler = 'Tuning learns from DDIM or DDPM: choose one, or switch off “Keep what tuning needs”.';
   return problems;
 }

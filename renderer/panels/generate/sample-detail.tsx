@@ -1,4 +1,4 @@
-import { SAMPLERS, type Sample } from '#pipelines/engine/contract.ts';
+import type { Sample } from '#pipelines/engine/contract.ts';
 import { Button } from '#renderer/components/button.tsx';
 import { Dialog } from '#renderer/components/dialog.tsx';
 import { ErrorNote } from '#renderer/components/error-note.tsx';
@@ -10,6 +10,7 @@ import { choose } from '#renderer/state/navigation.ts';
 import { useShortcuts } from '#renderer/state/shortcuts.ts';
 import { useAction } from '#renderer/state/use-action.ts';
 import { edit, star, useGenerate } from './generate-store.ts';
+import { schedulerNamed } from './schedulers.ts';
 
 /** One picture and everything needed to make it again. */
 export function SampleDetail({ id, open, close }: { id: string; open(id: string): void; close(): void }) {
@@ -46,7 +47,7 @@ export function SampleDetail({ id, open, close }: { id: string; open(id: string)
       eta,
       guidanceScale,
       seed,
-      scheduler: SAMPLERS.find((name) => name === scheduler) ?? 'ddim',
+      scheduler: schedulerNamed(scheduler)?.value ?? 'ddim',
     });
     choose({ modelId, adapterId });
     close();
