@@ -239,7 +239,9 @@ function importedFlow(op: GraphBuilder): FlowNode[] {
   return op.nodes.map((node) => {
     const definition = operators.get(operatorKey(node.domain, node.opType));
     const float = node.outputs.some((name) => name !== '' && isFloat(op.value(name).dtype));
-    const flow: Flow = definition?.grad === 'none' || !float ? 'ends' : definition?.grad ? 'through' : 'refused';
+    const rule = definition?.grad;
+    // A node without a rule refuses, whatever it makes: a quantised activation is an integer that stands for a number.
+    const flow: Flow = rule === undefined ? 'refused' : rule !== 'none' && float ? 'through' : 'ends';
     return { ...node, inputs: readsOf(node), flow };
   });
 }
