@@ -36,12 +36,12 @@ async function loop(kills: number) {
   const started = performance.now();
   let served = await serveProject(project);
 
-  /** Runs a job to its end, killing compute or engine `count` times on the way and resuming. */
-  const run = async (jobId: string, count: number): Promise<void> => {
+  /** Runs a job to its end, killing compute or engine `count` times on the way, within `seconds` of going on each time. */
+  const run = async (jobId: string, count: number, seconds: number): Promise<void> => {
     for (let k = 0; k < count; k++) {
       const before = await stateOf(served, jobId);
       if (before.state === 'done') break;
-      await new Promise((r) => setTimeout(r, 800 + rng.uniform() * 5000));
+      await new Promise((r) => setTimeout(r, 800 + rng.uniform() * 1000 * seconds));
       const target = rng.uniform() < 0.5 ? 'engine' : 'compute';
       const at = await stateOf(served, jobId);
       if (at.state === 'done') break;
@@ -72,7 +72,7 @@ async function loop(kills: number) {
       count: 4,
       ...SETTINGS,
     });
-    await run(generated.id, Math.floor(kills * 0.4));
+    await run(generated.id, Math.floor(kills * 0.4), 5);
     const { samples } = await served.call('samples.list', { jobId: generated.id, limit: 500 });
     const session = await served.call('sessions.create', { name: 'votes', mode: 'pair', jobIds: [generated.id] });
     const rater = await createRater(project);
@@ -90,7 +90,7 @@ async function loop(kills: number) {
       sessionIds: [session.id],
       config: { steps: UPDATES, stripEvery: 20 },
     });
-    await run(tuned.jobId, kills - log.length);
+    await run(tuned.jobId, kills - log.length, 30);
     const done = (await served.call('runs.list', {})).find((r) => r.id === tuned.id)!;
     const adapter = (await served.call('adapters.list', {})).find((a) => a.id === done.adapterId)!;
     return {
