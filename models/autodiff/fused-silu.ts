@@ -3,8 +3,8 @@ import type { Node } from '#models/onnx/ir.ts';
 import type { FusedGroups } from './fused-group.ts';
 
 /**
- * y = x·s with s = σ(x) (SiLU; Elfwing et al. 2017, arXiv:1702.03118): dx = dy·(s + s·(x − y)). Four elementwise passes;
- * the rules of Mul and Sigmoid and the sum of their gradients take six.
+ * y = x·s with s = σ(x) (SiLU; Elfwing et al. 2017, arXiv:1702.03118): dx = dy·s·(1 + x − x·s), with s made again: of the
+ * forward pass only x is kept, and the runtime may compute y as one operator.
  */
 export function siluGroups(op: GraphBuilder, nodes: readonly Node[]): FusedGroups {
   const sigmoidOf = new Map<string, string>();
@@ -17,9 +17,10 @@ export function siluGroups(op: GraphBuilder, nodes: readonly Node[]): FusedGroup
     const gate = sigmoidOf.get(b) === a ? b : sigmoidOf.get(a) === b ? a : null;
     if (gate === null) continue;
     const x = op.value(gate === a ? b : a);
-    const s = op.value(gate);
-    const y = op.value(node.outputs[0]!);
-    groups.set(node, (g, dy) => [[x, g.mul(dy, g.add2(s, g.mul(s, g.sub(x, y))))]]);
+    groups.set(node, (g, dy) => {
+      const s = g.sigmoid(x);
+      return [[x, g.mul(dy, g.mul(s, g.addScalar(g.sub(x, g.mul(x, s)), 1)))]];
+    });
   }
   return groups;
 }

@@ -6,6 +6,7 @@ import { operatorKey, operatorOf } from '#models/ops/index.ts';
 import { dimsEqual, isFloat } from '#models/tensor/tensor.ts';
 import { blockAttention, blockedAttentionGroups } from './blocked-attention.ts';
 import { attentionGroups } from './fused-attention.ts';
+import { geluGateGroups } from './fused-gelu-gate.ts';
 import type { FusedGroups } from './fused-group.ts';
 import { mergeAdapters, mergedAdapterGroups } from './fused-lora.ts';
 import { siluGroups } from './fused-silu.ts';
@@ -54,6 +55,7 @@ export function addGradients(
   const fused: FusedGroups = fuse
     ? new Map([
         ...siluGroups(op, nodes),
+        ...geluGateGroups(op, nodes),
         ...attentionGroups(op, nodes, active),
         ...blockedAttentionGroups(op, nodes),
         ...mergedAdapterGroups(op, nodes, active),
