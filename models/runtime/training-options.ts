@@ -26,8 +26,8 @@ export function trainingSessionOptions(
     optimization: graph.scoped || large ? 'extended' : 'all',
     // A second copy of every weight, for about 10 % of the time.
     prepack: !large || room,
-    // Folding would widen every stored weight for the life of the session.
-    foldConstants: !(graph.halfWeights && large),
+    // Folding would keep widened weights and turned kernels for the life of the session.
+    foldConstants: !(large && (graph.halfWeights || graph.scoped)),
     // The arena grows by doubling and keeps what it ever held: half as much again as the graph needs.
     arena: false,
   };
