@@ -43,3 +43,11 @@ export function summarise(modules: readonly LoraModule[]): ScaleSummary {
   );
   return { rank, alpha, different: modules.filter((m) => m.down.dims[0] !== rank || m.alpha !== alpha) };
 }
+
+/** A file to write: its path relative to what was asked for ('' for that path itself), and its content. */
+export interface LoraOutput {
+  readonly name: string;
+  readonly content:
+    | string
+    | { readonly tensors: ReadonlyMap<string, Tensor>; readonly metadata: ReadonlyMap<string, string> };
+}

@@ -1,10 +1,9 @@
 import type { Tensor } from '#models/tensor/tensor.ts';
 import type { LoraBase } from '#models/training/lora-base.ts';
 import type { LoraComponent } from '#models/training/lora-names.ts';
-import type { LoraAdapter, LoraModule } from './adapter.ts';
+import type { LoraAdapter, LoraModule, LoraOutput } from './adapter.ts';
 import { adapterConfig } from './peft-config.ts';
 import { WEIGHTS } from './read.ts';
-import type { LoraOutput } from './write.ts';
 
 /** What a pipeline of diffusers calls its networks. */
 export function networkName(component: LoraComponent, base: LoraBase): string {

@@ -3,8 +3,7 @@ import { f32, type Tensor } from '#models/tensor/tensor.ts';
 import { BASE_VERSION, type LoraBase, layoutOf } from '#models/training/lora-base.ts';
 import { dotted, type LoraComponent, underscored } from '#models/training/lora-names.ts';
 import { originalName } from '#models/training/lora-unet-blocks.ts';
-import { type LoraAdapter, type LoraModule, summarise } from './adapter.ts';
-import type { LoraOutput } from './write.ts';
+import { type LoraAdapter, type LoraModule, type LoraOutput, summarise } from './adapter.ts';
 
 /** Header keys that other tools know; anything else of ours goes under an own prefix. */
 const KNOWN_METADATA = /^(ss_|sshs_|modelspec\.|northlight\.)/;

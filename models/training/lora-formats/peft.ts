@@ -1,10 +1,9 @@
 import type { Tensor } from '#models/tensor/tensor.ts';
 import type { LoraBase } from '#models/training/lora-base.ts';
-import type { LoraAdapter } from './adapter.ts';
+import type { LoraAdapter, LoraOutput } from './adapter.ts';
 import { byNetwork } from './diffusers.ts';
 import { adapterConfig } from './peft-config.ts';
 import { PEFT_CONFIG, WEIGHTS } from './read.ts';
-import type { LoraOutput } from './write.ts';
 
 /** PEFT's folder: `adapter_model.safetensors` with `base_model.model.<module>.lora_A.weight`, and `adapter_config.json`. */
 export function peftFiles(adapter: LoraAdapter, base: LoraBase): LoraOutput[] {

@@ -5,7 +5,7 @@ import { fileError, type StagedFile, stageFile } from '#models/files.ts';
 import { encodeSafetensors } from '#models/tensor/safetensors.ts';
 import type { Tensor, TypedArrays } from '#models/tensor/tensor.ts';
 import { type LoraBase, loraBase } from '#models/training/lora-base.ts';
-import type { LoraAdapter, LoraModule } from './adapter.ts';
+import type { LoraAdapter, LoraModule, LoraOutput } from './adapter.ts';
 import { diffusersFiles } from './diffusers.ts';
 import { kohyaFiles } from './kohya.ts';
 import { peftFiles } from './peft.ts';
@@ -19,14 +19,6 @@ export interface WriteLoraOptions {
   readonly naming?: 'original' | 'diffusers';
   /** Default: what names, sizes and header tell. */
   readonly base?: LoraBase;
-}
-
-/** A file to write: its path relative to what was asked for ('' for that path itself), and its content. */
-export interface LoraOutput {
-  readonly name: string;
-  readonly content:
-    | string
-    | { readonly tensors: ReadonlyMap<string, Tensor>; readonly metadata: ReadonlyMap<string, string> };
 }
 
 /**
