@@ -1,7 +1,7 @@
 import { NorthlightError } from '#models/errors.ts';
 import type { GraphBuilder, TypedShape, Value } from '#models/onnx/builder.ts';
 import type { Node } from '#models/onnx/ir.ts';
-import type { Tensor } from '#models/tensor/tensor.ts';
+import { fromNumbers, numel, type Tensor, toNumbers } from '#models/tensor/tensor.ts';
 
 /** Typed access to a node's attributes; a wrong kind or a missing required one is a named error. */
 export class NodeAttributes {
@@ -122,4 +122,27 @@ export function broadcastDims(shapes: readonly (readonly number[])[]): number[] 
     }
   }
   return out;
+}
+
+/**
+ * The elements of a known tensor at every combination of the indices listed per axis; `fill` where an index is NaN.
+ * @param from one list of indices per axis; their lengths are the result's shape.
+ */
+export function pickNumbers(t: Tensor, from: readonly (readonly number[])[], fill = 0): Tensor {
+  const dims = from.map((indices) => indices.length);
+  const values = toNumbers(t);
+  const out = Array.from({ length: numel(dims) }, (_, flat) => {
+    let rest = flat;
+    let at = 0;
+    let step = 1;
+    for (let i = dims.length - 1; i >= 0; i--) {
+      const index = from[i]![rest % dims[i]!]!;
+      if (Number.isNaN(index)) return fill;
+      at += index * step;
+      rest = Math.floor(rest / dims[i]!);
+      step *= t.dims[i]!;
+    }
+    return values[at]!;
+  });
+  return fromNumbers(t.dtype, dims, out);
 }

@@ -1,7 +1,7 @@
 import { NorthlightError } from '#models/errors.ts';
 import type { GraphBuilder, Value } from '#models/onnx/builder.ts';
-import { fromNumbers, numel, toNumbers } from '#models/tensor/tensor.ts';
-import { defineOp, type InferContext, normalizeAxis } from './define.ts';
+import { toNumbers } from '#models/tensor/tensor.ts';
+import { defineOp, type InferContext, normalizeAxis, pickNumbers } from './define.ts';
 import { knownInts } from './shape.ts';
 
 function fullPads(rank: number, given: readonly number[], axes: readonly number[] | null): number[] {
@@ -105,21 +105,6 @@ export const pad = defineOp({
     const pads = fullPads(t!.dims.length, toNumbers(given!), axes ? toNumbers(axes) : null);
     const fill = value ? toNumbers(value)[0]! : 0;
     const from = t!.dims.map((n, i) => sources(mode, n, pads[i]!, pads[t!.dims.length + i]!));
-    const dims = from.map((s) => s.length);
-    const values = toNumbers(t!);
-    const out = Array.from({ length: numel(dims) }, (_, flat) => {
-      let rest = flat;
-      let at = 0;
-      let step = 1;
-      for (let i = dims.length - 1; i >= 0; i--) {
-        const source = from[i]![rest % dims[i]!]!;
-        if (Number.isNaN(source)) return fill;
-        at += source * step;
-        rest = Math.floor(rest / dims[i]!);
-        step *= t!.dims[i]!;
-      }
-      return values[at]!;
-    });
-    return [fromNumbers(t!.dtype, dims, out)];
+    return [pickNumbers(t!, from, fill)];
   },
 });

@@ -8,6 +8,7 @@ import {
   type InferContext,
   normalizeAxis,
   type OpDefinition,
+  pickNumbers,
 } from './define.ts';
 import { broadcastReader } from './elementwise.ts';
 
@@ -349,20 +350,9 @@ export const shapeOps: readonly OpDefinition[] = [
       return withNulls(c, summed);
     },
     fold: ([t, repeats]) => {
-      const dims = t!.dims.map((d, i) => d * toNumbers(repeats!)[i]!);
-      const values = toNumbers(t!);
-      const out = Array.from({ length: numel(dims) }, (_, flat) => {
-        let rest = flat;
-        let at = 0;
-        let step = 1;
-        for (let i = dims.length - 1; i >= 0; i--) {
-          at += ((rest % dims[i]!) % t!.dims[i]!) * step;
-          rest = Math.floor(rest / dims[i]!);
-          step *= t!.dims[i]!;
-        }
-        return values[at]!;
-      });
-      return [fromNumbers(t!.dtype, dims, out)];
+      const counts = toNumbers(repeats!);
+      const from = t!.dims.map((d, i) => Array.from({ length: d * counts[i]! }, (_, k) => k % d));
+      return [pickNumbers(t!, from)];
     },
   }),
   defineOp({
