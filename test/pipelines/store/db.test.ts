@@ -51,7 +51,7 @@ test('the file is in WAL mode with full sync, foreign keys hold, and tables are 
   expect(wrongType).toThrow(/cannot store TEXT value in INTEGER column/);
   const lax = db.all(
     z.object({ name: z.string() }),
-    "SELECT name FROM pragma_table_list WHERE schema = 'main' AND strict = 0 AND name NOT LIKE 'sqlite_%'",
+    "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'table' AND strict = 0 AND name NOT LIKE 'sqlite_%'",
   );
   expect(lax).toEqual([]);
   db.close();
