@@ -1,8 +1,8 @@
 import { parseArgs } from 'node:util';
 import { z } from 'zod';
 import { NorthlightError } from '#models/errors.ts';
+import { suggestion } from '#models/nearest.ts';
 import { type Command, commonOptions } from './command.ts';
-import { suggestion } from './nearest.ts';
 
 /** One field of a schema as the command line sees it. */
 export interface Flag {

@@ -1,11 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { NorthlightError, toPlainError } from '#models/errors.ts';
+import { suggestion } from '#models/nearest.ts';
 import type { Command, Io } from './command.ts';
 import { commands } from './commands/index.ts';
 import { parseCommandLine } from './flags.ts';
 import { commandHelp, generalHelp } from './help.ts';
-import { suggestion } from './nearest.ts';
 import { barProgress, jsonProgress, noProgress, type Progress } from './progress.ts';
 
 /** The outside of the command line: replaced in tests. */

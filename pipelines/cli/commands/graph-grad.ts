@@ -1,9 +1,9 @@
 import { z } from 'zod';
 import { NorthlightError } from '#models/errors.ts';
+import { suggestion } from '#models/nearest.ts';
 import type { Model } from '#models/onnx/ir.ts';
 import type { Tensor } from '#models/tensor/tensor.ts';
 import { defineCommand } from '#pipelines/cli/command.ts';
-import { suggestion } from '#pipelines/cli/nearest.ts';
 
 export const graphGrad = defineCommand({
   name: 'graph grad',

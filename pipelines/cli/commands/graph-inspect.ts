@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { NorthlightError } from '#models/errors.ts';
+import { suggestion } from '#models/nearest.ts';
 import { defineCommand } from '#pipelines/cli/command.ts';
-import { suggestion } from '#pipelines/cli/nearest.ts';
 import { showGraph } from '#pipelines/cli/show-graph.ts';
 
 export const graphInspect = defineCommand({

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { NorthlightError } from '#models/errors.ts';
+import { suggestion } from '#models/nearest.ts';
 import { defineCommand } from '#pipelines/cli/command.ts';
-import { suggestion } from '#pipelines/cli/nearest.ts';
 
 /** Options of `train`, also what a recipe's `train` takes (with the common ones and `set`). */
 export const trainOptions = z.object({

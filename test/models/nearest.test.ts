@@ -1,6 +1,6 @@
 import { fc, test } from '@fast-check/vitest';
 import { describe, expect } from 'vitest';
-import { editDistance, nearest, suggestion } from '#pipelines/cli/nearest.ts';
+import { editDistance, nearest, suggestion } from '#models/nearest.ts';
 
 const word = fc.string({ unit: fc.constantFrom(...'abc-'), maxLength: 7 });
 
