@@ -6,14 +6,24 @@ import { flowSteps } from './flow-match.ts';
 import { heunSteps } from './heun.ts';
 import { initialSigma } from './initial-sigma.ts';
 import { lcmSteps } from './lcm.ts';
-import type { SamplerName } from './names.ts';
+import { maskedSteps } from './masked.ts';
+import type { MaskedSchedulerConfig } from './masked-config.ts';
+import { oneAtATimeSteps } from './masked-one-at-a-time.ts';
+import type { SamplerName, SequenceSamplerName } from './names.ts';
 import { pndmSteps } from './pndm.ts';
-import type { GaussianSchedule, GaussianStep, ScheduleOptions } from './types.ts';
+import type {
+  GaussianSchedule,
+  GaussianStep,
+  MaskedSchedule,
+  MaskedScheduleOptions,
+  ScheduleOptions,
+} from './types.ts';
 import { uniPcSteps } from './unipc.ts';
 import { variancePreservingSteps } from './variance-preserving.ts';
 
 export { parseSchedulerConfig, type SchedulerConfig } from './config.ts';
-export { SAMPLERS, type SamplerName } from './names.ts';
+export { type MaskedSchedulerConfig, parseMaskedSchedulerConfig } from './masked-config.ts';
+export { SAMPLERS, type SamplerName, SEQUENCE_SAMPLERS, type SequenceSamplerName } from './names.ts';
 
 /** Beginnings of diffusers' class names. */
 const BY_CLASS: readonly (readonly [string, SamplerName])[] = [
@@ -59,6 +69,20 @@ export function createGaussianSchedule(
     steps: stepsOf(name, config, options),
     clipSampleRange: config.clip_sample ? config.clip_sample_range : null,
   };
+}
+
+/**
+ * The schedule of a masked model, from all masked to clean, float64.
+ * @param options.name default: `sampler` of the configuration.
+ * @throws {NorthlightError} `scheduler/steps`.
+ */
+export function createMaskedSchedule(
+  config: MaskedSchedulerConfig,
+  options: MaskedScheduleOptions & { readonly name?: SequenceSamplerName | undefined },
+): MaskedSchedule {
+  const name = options.name ?? config.sampler;
+  const steps = name === 'masked' ? maskedSteps(config, options.steps) : oneAtATimeSteps(options.length);
+  return { kind: 'masked', name, steps };
 }
 
 function stepsOf(name: SamplerName, config: SchedulerConfig, options: ScheduleOptions): GaussianStep[] {

@@ -57,3 +57,27 @@ export interface ScheduleOptions {
   /** Tokens of the picture, for flow models whose shift follows it (`use_dynamic_shifting`). */
   readonly imageSequenceLength?: number;
 }
+
+/** One step of masked (absorbing) diffusion; positions are revealed independently of what they hold. */
+export interface MaskedStep {
+  /** Time the network is asked at: 1 is all masked, 0 clean. Null: the random time at which the next position is revealed. */
+  readonly time: number | null;
+  /** Probability that a masked position is revealed, each on its own; `one`: exactly one, any with equal probability. */
+  readonly reveal: number | 'one';
+  /** How a revealed position gets its token: drawn from the network's distribution, or its most probable one. */
+  readonly fill: 'sample' | 'argmax';
+}
+
+/** A sampler of sequences laid out for one length, from all masked to clean. */
+export interface MaskedSchedule {
+  readonly kind: 'masked';
+  readonly name: string;
+  readonly steps: readonly MaskedStep[];
+}
+
+export interface MaskedScheduleOptions {
+  /** Steps before noise removal. Unused where every position has its own step. */
+  readonly steps: number;
+  /** Positions that may be masked at the start. */
+  readonly length: number;
+}
