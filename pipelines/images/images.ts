@@ -1,5 +1,6 @@
 import sharp from 'sharp';
 import { NorthlightError } from '#models/errors.ts';
+import { LIMITS } from './metadata/limits.ts';
 import { withPngText } from './png-text.ts';
 
 /**
@@ -20,7 +21,7 @@ export interface RgbImage {
 
 /**
  * A PNG of `rgb` (`[H, W, 3]`), with `text` in text chunks. The same pixels and text give the same bytes.
- * @throws {NorthlightError} `image/size` when the pixels do not fit the size; see also {@link withPngText}.
+ * @throws {NorthlightError} `picture/size` when the pixels do not fit the size; see also {@link withPngText}.
  */
 export async function encodePng(
   rgb: Uint8Array,
@@ -36,11 +37,11 @@ export async function encodePng(
 
 /**
  * Any picture file (PNG, JPEG, WebP, AVIF, GIF, TIFF, SVG), by path or content, turned upright, as sRGB on white.
- * @throws {NorthlightError} `image/unreadable`.
+ * @throws {NorthlightError} `picture/unreadable`, `picture/too-large` beyond 2²⁶ pixels.
  */
 export async function decodeImage(pathOrBytes: string | Uint8Array): Promise<RgbImage> {
   try {
-    const { data, info } = await sharp(pathOrBytes, { failOn: 'error' })
+    const { data, info } = await sharp(pathOrBytes, { failOn: 'error', limitInputPixels: LIMITS.pixels })
       .autoOrient()
       .toColourspace('srgb')
       .flatten({ background: '#ffffff' })
@@ -50,12 +51,28 @@ export async function decodeImage(pathOrBytes: string | Uint8Array): Promise<Rgb
     return { data: view(data), width: info.width, height: info.height };
   } catch (cause) {
     const what = typeof pathOrBytes === 'string' ? pathOrBytes : 'The picture';
-    throw new NorthlightError(
-      'image/unreadable',
-      `${what} cannot be read as a picture: ${cause instanceof Error ? cause.message : String(cause)}`,
-      'Check that the file exists and is a PNG, JPEG, WebP, AVIF, GIF, TIFF or SVG picture.',
-      { cause },
-    );
+    if (cause instanceof Error && cause.message.includes('pixel limit')) {
+      throw new NorthlightError(
+        'picture/too-large',
+        `${what} has more than ${LIMITS.pixels} pixels.`,
+        'Make it smaller, for example 4096 × 4096, with a picture editor.',
+        { cause },
+      );
+    }
+    throw unreadable(what, cause);
+  }
+}
+
+/**
+ * EXIF and XMP of a picture in any format the image library knows, without decoding its pixels.
+ * @throws {NorthlightError} `picture/unreadable`.
+ */
+export async function readMetadata(bytes: Uint8Array): Promise<{ exif: Uint8Array | null; xmp: Uint8Array | null }> {
+  try {
+    const { exif, xmp } = await sharp(bytes, { limitInputPixels: LIMITS.pixels }).metadata();
+    return { exif: exif ?? null, xmp: xmp ?? null };
+  } catch (cause) {
+    throw unreadable('The picture', cause);
   }
 }
 
@@ -66,7 +83,7 @@ export async function rasterizeSvg(svg: string, width: number, height: number): 
     return onWhite(rgba);
   } catch (cause) {
     throw new NorthlightError(
-      'image/svg',
+      'picture/svg',
       `The SVG drawing cannot be rendered: ${cause instanceof Error ? cause.message : String(cause)}`,
       'Check that it is well-formed SVG with a width, a height or a viewBox.',
       { cause },
@@ -150,7 +167,7 @@ const SHEET_LABEL_HEIGHT = 14;
 /** A PNG with the pictures in reading order, `columns` per row, on white, each above its label if any has one. */
 export async function contactSheet(images: readonly SheetImage[], columns: number): Promise<Buffer> {
   if (images.length === 0 || !(columns >= 1)) {
-    throw new NorthlightError('image/sheet', 'A contact sheet needs at least one picture and one column.');
+    throw new NorthlightError('picture/sheet', 'A contact sheet needs at least one picture and one column.');
   }
   const across = Math.min(Math.floor(columns), images.length);
   const labelHeight = images.some((image) => image.label) ? SHEET_LABEL_HEIGHT : 0;
@@ -193,9 +210,18 @@ function raw(rgb: Uint8Array, width: number, height: number): ReturnType<typeof 
   return sharp(rgb, { raw: { width, height, channels: 3 } });
 }
 
+function unreadable(what: string, cause: unknown): NorthlightError {
+  return new NorthlightError(
+    'picture/unreadable',
+    `${what} cannot be read as a picture: ${cause instanceof Error ? cause.message : String(cause)}`,
+    'Check that the file exists and is a PNG, JPEG, WebP, AVIF, GIF, TIFF or SVG picture.',
+    { cause },
+  );
+}
+
 function sizeError(length: number, width: number, height: number): NorthlightError {
   return new NorthlightError(
-    'image/size',
+    'picture/size',
     `A ${width} × ${height} picture in three colours has ${width * height * 3} values, but ${length} were given.`,
   );
 }

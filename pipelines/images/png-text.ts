@@ -1,5 +1,6 @@
 import { crc32, inflateSync } from 'node:zlib';
 import { NorthlightError } from '#models/errors.ts';
+import { COPY_AGAIN, LIMITS, textTooLong, tooManyParts, truncated } from './metadata/limits.ts';
 
 /**
  * Text in PNG files: PNG specification (third edition), 11.3.3 (tEXt, zTXt, iTXt) and 5.3 (chunk layout).
@@ -7,8 +8,6 @@ import { NorthlightError } from '#models/errors.ts';
  */
 
 const SIGNATURE = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]);
-/** A compressed text chunk may not unpack to more than this. */
-const MAX_TEXT_BYTES = 64 * 1024 * 1024;
 
 export interface PngChunk {
   readonly type: string;
@@ -17,57 +16,78 @@ export interface PngChunk {
 
 /**
  * The chunks of a PNG file in order, as views.
- * @throws {NorthlightError} `png/not-png`, `png/truncated`, or `png/crc` when a checksum does not match.
+ * @throws {NorthlightError} `picture/not-png`, `picture/truncated`, `picture/crc` when a checksum does not match, `picture/too-many-parts`.
  */
 export function readPngChunks(bytes: Uint8Array, where = 'the picture'): PngChunk[] {
   const file = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  if (file.length < 8 || !file.subarray(0, 8).equals(SIGNATURE)) {
-    throw new NorthlightError('png/not-png', `${where} is not a PNG file.`, 'Choose a PNG picture.');
+  if (!isPng(file)) {
+    throw new NorthlightError('picture/not-png', `${where} is not a PNG file.`, 'Choose a PNG picture.');
   }
   const chunks: PngChunk[] = [];
   let at = 8;
   while (at < file.length) {
     const length = at + 12 <= file.length ? file.readUInt32BE(at) : Number.POSITIVE_INFINITY;
     if (at + 12 + length > file.length) {
-      throw new NorthlightError('png/truncated', `${where} ends in the middle of a chunk (byte ${at}).`, COPY_AGAIN);
+      throw truncated(where, `a chunk (byte ${at})`);
     }
     const type = file.toString('latin1', at + 4, at + 8);
     if (crc32(file.subarray(at + 4, at + 8 + length)) !== file.readUInt32BE(at + 8 + length)) {
-      throw new NorthlightError('png/crc', `${where} is damaged: the checksum of chunk ${type} is wrong.`, COPY_AGAIN);
+      throw new NorthlightError(
+        'picture/crc',
+        `${where} is damaged: the checksum of a chunk (byte ${at}) is wrong.`,
+        COPY_AGAIN,
+      );
     }
+    if (chunks.length >= LIMITS.parts) throw tooManyParts(where);
     chunks.push({ type, data: file.subarray(at + 8, at + 8 + length) });
     at += 12 + length;
     if (type === 'IEND') return chunks;
   }
-  throw new NorthlightError('png/truncated', `${where} has no end marker.`, COPY_AGAIN);
+  throw new NorthlightError('picture/truncated', `${where} has no end marker.`, COPY_AGAIN);
 }
 
-const COPY_AGAIN = 'The file was cut short or damaged: copy or export it again.';
+export const isPng = (bytes: Uint8Array) => SIGNATURE.every((byte, i) => bytes[i] === byte);
 
 /**
  * The PNG with one text chunk per entry, placed right after the header in the given order; other chunks are unchanged.
  * Latin-1 text becomes `tEXt`, anything else `iTXt` (UTF-8), both uncompressed. Entries with the same keyword replace
  * text that was there before.
- * @throws {NorthlightError} `png/keyword` for a keyword outside 1–79 printable Latin-1 characters, `png/text` for a NUL.
+ * @throws {NorthlightError} `picture/keyword` for a keyword outside 1–79 printable Latin-1 characters, `picture/text` for a NUL.
  */
 export function withPngText(png: Uint8Array, text: Readonly<Record<string, string>>): Buffer {
   const [header, ...rest] = readPngChunks(png);
   const parts: Buffer[] = [SIGNATURE, chunkBytes(header!)];
   for (const [keyword, value] of Object.entries(text)) parts.push(chunkBytes(textChunk(keyword, value)));
   for (const chunk of rest) {
-    const old = parseTextChunk(chunk);
-    if (old && Object.hasOwn(text, old[0])) continue;
+    const old = keywordOf(chunk);
+    if (old !== null && Object.hasOwn(text, old)) continue;
     parts.push(chunkBytes(chunk));
   }
   return Buffer.concat(parts);
 }
 
-/** All text of a PNG by keyword (`tEXt`, `zTXt`, `iTXt`); the last one wins where a keyword repeats. */
-export function readPngText(bytes: Uint8Array, where?: string): Record<string, string> {
+/**
+ * All text of a PNG by keyword (`tEXt`, `zTXt`, `iTXt`); the last one wins where a keyword repeats.
+ * @throws {NorthlightError} those of {@link readPngChunks}, `picture/text` for a text that cannot be unpacked,
+ * `picture/text-too-long`.
+ */
+export function readPngText(bytes: Uint8Array, where = 'the picture'): Record<string, string> {
+  return textOfChunks(readPngChunks(bytes, where), where);
+}
+
+export function textOfChunks(chunks: readonly PngChunk[], where: string): Record<string, string> {
   const found = new Map<string, string>();
-  for (const chunk of readPngChunks(bytes, where)) {
-    const entry = parseTextChunk(chunk);
-    if (entry) found.set(entry[0], entry[1]);
+  let left: number = LIMITS.textBytes;
+  let texts = 0;
+  for (const chunk of chunks) {
+    const keyword = keywordOf(chunk);
+    if (keyword === null) continue;
+    if (++texts > LIMITS.texts) throw tooManyParts(where);
+    const body = textBody(chunk, keyword.length + 1, left, where);
+    if (body === null) continue;
+    left -= body.length;
+    if (left < 0) throw textTooLong(where);
+    found.set(keyword, body.toString(chunk.type === 'iTXt' ? 'utf8' : 'latin1'));
   }
   return Object.fromEntries(found);
 }
@@ -75,13 +95,13 @@ export function readPngText(bytes: Uint8Array, where?: string): Record<string, s
 function textChunk(keyword: string, value: string): PngChunk {
   if (!/^[\x21-\x7e\xa1-\xff](?:[\x20-\x7e\xa1-\xff]{0,77}[\x21-\x7e\xa1-\xff])?$/.test(keyword)) {
     throw new NorthlightError(
-      'png/keyword',
+      'picture/keyword',
       `"${keyword}" cannot name a text in a PNG file.`,
       'Use 1 to 79 printable Latin characters with no space at either end.',
     );
   }
   if (value.includes('\0')) {
-    throw new NorthlightError('png/text', `The text "${keyword}" contains a NUL character.`, 'Remove it.');
+    throw new NorthlightError('picture/text', `The text "${keyword}" contains a NUL character.`, 'Remove it.');
   }
   const latin1 = Buffer.from(value, 'latin1');
   if (latin1.toString('latin1') === value) {
@@ -94,26 +114,29 @@ function textChunk(keyword: string, value: string): PngChunk {
   };
 }
 
-function parseTextChunk({ type, data }: PngChunk): [string, string] | null {
+function keywordOf({ type, data }: PngChunk): string | null {
   if (type !== 'tEXt' && type !== 'zTXt' && type !== 'iTXt') return null;
-  const end = data.indexOf(0);
-  if (end < 0) return null;
-  const keyword = data.toString('latin1', 0, end);
-  if (type === 'tEXt') return [keyword, data.toString('latin1', end + 1)];
-  if (type === 'zTXt') return [keyword, inflateText(data.subarray(end + 2)).toString('latin1')];
-  const compressed = data[end + 1] === 1;
-  const language = data.indexOf(0, end + 3);
+  const end = data.subarray(0, 80).indexOf(0);
+  return end < 0 ? null : data.toString('latin1', 0, end);
+}
+
+/** The text of a chunk, unpacked to `limit` bytes at most; null where its fields do not add up. `at` follows the keyword. */
+function textBody({ type, data }: PngChunk, at: number, limit: number, where: string): Buffer | null {
+  if (type === 'tEXt') return data.subarray(at);
+  if (type === 'zTXt') return inflateText(data.subarray(at + 1), limit, where);
+  const language = data.indexOf(0, at + 2);
   const translated = language < 0 ? -1 : data.indexOf(0, language + 1);
   if (translated < 0) return null;
   const body = data.subarray(translated + 1);
-  return [keyword, (compressed ? inflateText(body) : body).toString('utf8')];
+  return data[at] === 1 ? inflateText(body, limit, where) : body;
 }
 
-function inflateText(data: Buffer): Buffer {
+function inflateText(data: Buffer, limit: number, where: string): Buffer {
   try {
-    return inflateSync(data, { maxOutputLength: MAX_TEXT_BYTES });
+    return inflateSync(data, { maxOutputLength: Math.max(1, limit) });
   } catch (cause) {
-    throw new NorthlightError('png/text', 'A compressed text in the picture cannot be unpacked.', COPY_AGAIN, {
+    if ((cause as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') throw textTooLong(where);
+    throw new NorthlightError('picture/text', `A compressed text in ${where} cannot be unpacked.`, COPY_AGAIN, {
       cause,
     });
   }

@@ -57,7 +57,7 @@ describe('pictures', () => {
     expect(at(1, 3)).toEqual([255, 0, 0]);
     expect(at(6, 5)).toEqual([255, 255, 255]);
     for (const x of at(6, 1)) expect(Math.abs(x - 127.5)).toBeLessThanOrEqual(1.5);
-    await expect(rasterizeSvg('<svg', 8, 8)).rejects.toMatchObject({ code: 'image/svg' });
+    await expect(rasterizeSvg('<svg', 8, 8)).rejects.toMatchObject({ code: 'picture/svg' });
   });
 
   test('nearest resizing repeats pixels exactly', async () => {
@@ -88,9 +88,9 @@ describe('pictures', () => {
   });
 
   test('what cannot be read or does not fit is refused by name', async () => {
-    await expect(decodeImage(Buffer.from('not a picture'))).rejects.toMatchObject({ code: 'image/unreadable' });
+    await expect(decodeImage(Buffer.from('not a picture'))).rejects.toMatchObject({ code: 'picture/unreadable' });
     await expect(decodeImage('no-such-picture.png')).rejects.toThrow(/no-such-picture\.png/);
-    await expect(encodePng(new Uint8Array(5), 1, 2)).rejects.toMatchObject({ code: 'image/size' });
-    expect(() => tensorToRgb(new Float32Array(5), 1, 2)).toThrow(expect.objectContaining({ code: 'image/size' }));
+    await expect(encodePng(new Uint8Array(5), 1, 2)).rejects.toMatchObject({ code: 'picture/size' });
+    expect(() => tensorToRgb(new Float32Array(5), 1, 2)).toThrow(expect.objectContaining({ code: 'picture/size' }));
   });
 });

@@ -79,17 +79,17 @@ describe('text in PNG files', () => {
     const png = withPngText(pixel, { note: 'hello' });
     const flipped = Buffer.from(png);
     flipped[33 + 8 + 6]! ^= 1; // inside the text
-    expect(() => readPngText(flipped)).toThrow(expect.objectContaining({ code: 'png/crc' }));
+    expect(() => readPngText(flipped)).toThrow(expect.objectContaining({ code: 'picture/crc' }));
     expect(() => readPngText(png.subarray(0, png.length - 3))).toThrow(
-      expect.objectContaining({ code: 'png/truncated' }),
+      expect.objectContaining({ code: 'picture/truncated' }),
     );
-    expect(() => readPngText(Buffer.from('GIF89a....'))).toThrow(expect.objectContaining({ code: 'png/not-png' }));
+    expect(() => readPngText(Buffer.from('GIF89a....'))).toThrow(expect.objectContaining({ code: 'picture/not-png' }));
   });
 
   test('a keyword that PNG does not allow is refused', () => {
     for (const bad of ['', ' a', 'a ', 'x'.repeat(80), 'ключ', 'a\0b']) {
-      expect(() => withPngText(pixel, { [bad]: 'v' })).toThrow(expect.objectContaining({ code: 'png/keyword' }));
+      expect(() => withPngText(pixel, { [bad]: 'v' })).toThrow(expect.objectContaining({ code: 'picture/keyword' }));
     }
-    expect(() => withPngText(pixel, { ok: 'a\0b' })).toThrow(expect.objectContaining({ code: 'png/text' }));
+    expect(() => withPngText(pixel, { ok: 'a\0b' })).toThrow(expect.objectContaining({ code: 'picture/text' }));
   });
 });

@@ -1,0 +1,62 @@
+import { z } from 'zod';
+import { SAMPLERS } from '#pipelines/schedulers/names.ts';
+import { parseObject } from './bounds.ts';
+import type { PictureSettings } from './types.ts';
+
+const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
+const text = z.string().max(100_000);
+const whole = z.number().int();
+
+/** The text `northlight` of our pictures: all that makes the same bytes again on the same machine. Unknown keys are kept. */
+export const northlightSettings = z.looseObject({
+  /** Of the program. */
+  version: text,
+  model: z.object({ name: text, /** Of the folder: sorted files and their SHA-256. */ hash: sha256 }),
+  adapters: z.array(z.object({ name: text, hash: sha256, weight: z.number() })).max(64),
+  prompt: text,
+  negativePrompt: text,
+  /** Noise is a function of (seed, index); pictures with one `noiseIndex` start alike. */
+  seed: whole,
+  index: whole,
+  noiseIndex: whole,
+  /** SHA-256 of the starting noise where it came from a file; null: it came from the seed. */
+  startHash: sha256.nullable(),
+  scheduler: z.enum(SAMPLERS),
+  /** SHA-256 of the scheduler's configuration as JSON. */
+  schedulerConfigHash: sha256,
+  steps: whole,
+  eta: z.number(),
+  guidanceScale: z.number(),
+  /** Every step kept some noise, the last one too, because its probability was kept. */
+  keepTrajectories: z.boolean(),
+  width: whole,
+  height: whole,
+  /** What ran the networks. */
+  provider: text,
+});
+export type NorthlightSettings = z.infer<typeof northlightSettings>;
+
+export function northlightPicture(json: string): PictureSettings | null {
+  const parsed = northlightSettings.safeParse(parseObject(json));
+  if (!parsed.success) return null;
+  const own = parsed.data;
+  const { prompt, negativePrompt, steps, scheduler, guidanceScale, seed, width, height } = own;
+  return {
+    source: 'northlight',
+    ...{
+      prompt,
+      negativePrompt,
+      steps,
+      sampler: scheduler,
+      samplerName: scheduler,
+      schedule: null,
+      guidanceScale,
+      seed,
+    },
+    ...{ width, height, modelName: own.model.name, modelHash: own.model.hash, loras: own.adapters },
+    clipSkip: null,
+    denoising: null,
+    other: { version: own.version, provider: own.provider, eta: String(own.eta), index: String(own.index) },
+    own,
+  };
+}
