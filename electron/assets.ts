@@ -1,5 +1,5 @@
 import { readFile, realpath } from 'node:fs/promises';
-import { extname, isAbsolute, join, relative, sep } from 'node:path';
+import { basename, dirname, extname, isAbsolute, join, relative, sep } from 'node:path';
 import { CONTENT_SECURITY_POLICY, isOurPage } from './security.ts';
 
 const TYPES: Readonly<Record<string, string>> = {
@@ -8,6 +8,7 @@ const TYPES: Readonly<Record<string, string>> = {
   '.css': 'text/css; charset=utf-8',
   '.svg': 'image/svg+xml',
   '.png': 'image/png',
+  '.webp': 'image/webp',
   '.woff2': 'font/woff2',
 };
 
@@ -19,13 +20,21 @@ const HEADERS = {
   'Cross-Origin-Resource-Policy': 'same-origin',
 };
 
+/** Addressed by content: it can never change. */
+const FOR_EVER = 'public, max-age=31536000, immutable';
+
 const refuse = (status: 403 | 404 | 405): Response => new Response(null, { status, headers: HEADERS });
 
 /**
- * Answers the `app:` scheme from two folders: the built window, and pictures by content address (`/blob/<sha256>`).
+ * Answers the `app:` scheme: the built window, and by content address pictures (`/blob/<sha256>`) and their thumbnails
+ * (`/thumb/<sha256>`, whose file `thumbnail` finds or has made).
  * Refuses other hosts, other methods, encoded separators, unknown extensions and links that lead out of the folder.
  */
-export function assetHandler(folders: { window: string; pictures: () => string }) {
+export function assetHandler(folders: {
+  window: string;
+  pictures: () => string;
+  thumbnail: (hash: string) => Promise<string | null>;
+}) {
   return async (request: Request): Promise<Response> => {
     if (!isOurPage(request.url)) return refuse(403);
     if (request.method !== 'GET' && request.method !== 'HEAD') return refuse(405);
@@ -37,7 +46,12 @@ export function assetHandler(folders: { window: string; pictures: () => string }
     }
     const blob = /^\/blob\/([0-9a-f]{64})$/.exec(path);
     if (blob !== null) {
-      return send(folders.pictures(), `${blob[1]}.png`, 'public, max-age=31536000, immutable');
+      return send(folders.pictures(), `${blob[1]}.png`, FOR_EVER);
+    }
+    const thumb = /^\/thumb\/([0-9a-f]{64})$/.exec(path)?.[1];
+    if (thumb !== undefined) {
+      const file = await folders.thumbnail(thumb);
+      return file === null ? refuse(404) : send(dirname(file), basename(file), FOR_EVER);
     }
     return send(folders.window, path === '/' ? 'index.html' : path.slice(1), 'no-cache');
   };

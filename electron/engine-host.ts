@@ -21,6 +21,8 @@ export interface EngineHost {
   start(): void;
   /** A fresh port to the engine, for one window. */
   connect(): MessagePortMain;
+  /** File of a picture's thumbnail, made by the engine when there is none; null when there is no such picture. */
+  thumbnail(hash: string): Promise<string | null>;
   /** Asks the engine to stop safely; resolves when it is gone. After `timeoutMs` it and its compute processes are killed. */
   stop(timeoutMs: number): Promise<void>;
 }
@@ -48,6 +50,7 @@ export function createEngineHost(options: EngineHostOptions): EngineHost {
   let failure: string | undefined;
   let crashes: number[] = [];
   const compute = new Map<number, UtilityProcess>();
+  const thumbnails = new Map<string, { file: Promise<string | null>; found: (path: string | null) => void }>();
 
   const fork = (entry: string, args: readonly string[], serviceName: string, env: Record<string, string>) =>
     utilityProcess.fork(join(options.outFolder, entry), [...args], { serviceName, env, stdio: 'inherit' });
@@ -69,6 +72,8 @@ export function createEngineHost(options: EngineHostOptions): EngineHost {
     engine = undefined;
     for (const child of compute.values()) child.kill();
     compute.clear();
+    for (const { found } of thumbnails.values()) found(null);
+    thumbnails.clear();
     setStatus(IDLE);
     if (stopping) return;
     const now = Date.now();
@@ -86,7 +91,10 @@ export function createEngineHost(options: EngineHostOptions): EngineHost {
     else if (message.t === 'status') setStatus({ running: message.running, fraction: message.fraction });
     else if (message.t === 'failed') failure = `${message.message} ${message.hint}`.trim();
     else if (message.t === 'kill') compute.get(message.id)?.kill();
-    else spawn(from, message.id);
+    else if (message.t === 'thumbnail') {
+      thumbnails.get(message.hash)?.found(message.path);
+      thumbnails.delete(message.hash);
+    } else spawn(from, message.id);
   };
 
   const spawn = (asker: UtilityProcess, id: number) => {
@@ -117,6 +125,15 @@ export function createEngineHost(options: EngineHostOptions): EngineHost {
       const { port1, port2 } = new MessageChannelMain();
       engine?.postMessage({ t: 'window' } satisfies ToEngine, [port1]);
       return port2;
+    },
+    thumbnail(hash) {
+      const asked = thumbnails.get(hash);
+      if (asked) return asked.file;
+      if (engine === undefined) return Promise.resolve(null);
+      const { promise, resolve } = Promise.withResolvers<string | null>();
+      thumbnails.set(hash, { file: promise, found: resolve });
+      engine.postMessage({ t: 'thumbnail', hash } satisfies ToEngine);
+      return promise;
     },
     stop(timeoutMs) {
       stopping = true;

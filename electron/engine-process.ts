@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import type { MessagePortMain } from 'electron';
 import { toPlainError } from '#models/errors.ts';
 import type { Job, WireMessage } from '#pipelines/engine/contract.ts';
@@ -27,9 +28,11 @@ try {
   if (at < 0 || folder === undefined) throw new Error('The engine was started without a project folder.');
   const { createEngine } = await import('#pipelines/engine/engine.ts');
   const { serveWire } = await import('#pipelines/engine/wire.ts');
+  const { createThumbnails } = await import('#pipelines/images/thumbnail.ts');
   const { openProject } = await import('#pipelines/store/project.ts');
   const { bundledModelsFolder } = await import('#pipelines/cli/bundled.ts');
   const project = openProject(folder);
+  const thumbnails = createThumbnails(join(project.directory, 'samples'), join(project.directory, 'thumbnails'));
   const engine = createEngine({ project, host, kind: 'desktop', bundledModels: bundledModelsFolder, provider: 'auto' });
   const report = watchJobs((status) => toMain({ t: 'status', ...status }));
   engine.subscribe((name, payload) => {
@@ -45,6 +48,10 @@ try {
     const [port] = ports as MessagePortMain[];
     if (host.receive(message, port)) return;
     if (message.t === 'window' && port !== undefined) serveWire(portWire<WireMessage>(port), engine);
+    if (message.t === 'thumbnail') {
+      const { hash } = message;
+      void thumbnails.get(hash).then((path) => toMain({ t: 'thumbnail', hash, path }));
+    }
     if (message.t === 'shutdown') void shutdown();
   });
   toMain({ t: 'ready' });

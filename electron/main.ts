@@ -48,7 +48,6 @@ async function ready(): Promise<void> {
   app.configureHostResolver({ secureDnsMode: 'off', enableBuiltInResolver: false });
   await secureSession(session.defaultSession);
   const pictures = join(project, 'samples');
-  protocol.handle(SCHEME, assetHandler({ window: join(outFolder, 'renderer'), pictures: () => pictures }));
   setMenu(process.platform, devTools);
 
   const engine = createEngineHost({
@@ -61,6 +60,14 @@ async function ready(): Promise<void> {
       app.quit();
     },
   });
+  protocol.handle(
+    SCHEME,
+    assetHandler({
+      window: join(outFolder, 'renderer'),
+      pictures: () => pictures,
+      thumbnail: (hash) => engine.thumbnail(hash),
+    }),
+  );
   let pageLoaded = false;
   let engineReady = false;
   const connect = () => {

@@ -71,7 +71,7 @@ export function createUtilityProcessHost(toMain: (message: FromEngine) => void):
     },
 
     receive(message, port) {
-      if (message.t === 'window' || message.t === 'shutdown') return false;
+      if (message.t === 'window' || message.t === 'shutdown' || message.t === 'thumbnail') return false;
       const child = children.get(message.id);
       if (child === undefined) return true;
       if (message.t === 'compute-pid') child.pid = message.pid;

@@ -6,6 +6,8 @@ export type ToEngine =
   | { t: 'compute'; id: number }
   | { t: 'compute-pid'; id: number; pid: number | undefined }
   | { t: 'compute-exit'; id: number; detail: string }
+  /** Answered with `thumbnail`. */
+  | { t: 'thumbnail'; hash: string }
   /** Bring running jobs to a safe stop, close the project, exit. */
   | { t: 'shutdown' };
 
@@ -13,6 +15,8 @@ export type FromEngine =
   | { t: 'ready' }
   | { t: 'spawn'; id: number }
   | { t: 'kill'; id: number }
+  /** The thumbnail's file; null when there is no such picture. */
+  | { t: 'thumbnail'; hash: string; path: string | null }
   /** `fraction` of the running jobs' work that is done; null when nothing runs. */
   | { t: 'status'; running: number; fraction: number | null }
   /** The engine cannot start; it exits afterwards. */

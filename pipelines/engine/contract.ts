@@ -8,7 +8,7 @@ export type { SamplerName };
  * inputs are parsed on the engine side; errors travel as `{ code, message, hint }`; pictures travel by URL (`/blob/<sha256>`).
  */
 
-export const jobKind = z.enum(['generate', 'tune', 'compare', 'verify']);
+export const jobKind = z.enum(['generate', 'tune', 'compare', 'verify', 'score']);
 export const jobState = z.enum(['queued', 'running', 'paused', 'done', 'failed', 'cancelled', 'set-aside']);
 
 const plainError = z.object({ code: z.string(), message: z.string(), hint: z.string() });
@@ -35,6 +35,8 @@ export const job = z.object({
 export type Job = z.infer<typeof job>;
 
 export const sample = z.object({
+  /** Grows with every picture of the project: a short name for long lists. */
+  seq: z.number().int(),
   id: z.string(),
   /** SHA-256 of the picture file; its URL is `/blob/<hash>`. */
   hash: z.string(),
@@ -52,6 +54,9 @@ export const sample = z.object({
   height: z.number().int(),
   hasTrajectory: z.boolean(),
   starred: z.boolean(),
+  tags: z.array(z.string()),
+  /** What rewards said of it, by reward. */
+  scores: z.record(z.string(), z.number()),
   jobId: z.string(),
   createdAt: z.string(),
 });
@@ -212,6 +217,33 @@ export const generateInput = z.object({
   shareInitialNoise: z.boolean().default(false),
 });
 
+/** Orders of the gallery; the last two go by the scores of a reward and hold only what it has scored. */
+export const sampleOrder = z.enum(['newest', 'oldest', 'seed', 'best', 'worst']);
+export type SampleOrder = z.infer<typeof sampleOrder>;
+
+const findInput = z.object({
+  /** In the language of the search box. */
+  query: z.string().max(2000).default(''),
+  order: sampleOrder.default('newest'),
+  reward: z.string().optional(),
+  limit: z.number().int().min(1).max(20_000).default(20_000),
+  after: z.array(z.number()).max(2).optional(),
+});
+
+const foundSamples = z.object({
+  seqs: z.array(z.number().int()),
+  next: z.array(z.number()).nullable(),
+  total: z.number().int().nullable(),
+  /** Filters of the query, each with its place in the text. */
+  terms: z.array(z.object({ label: z.string(), from: z.number().int(), to: z.number().int() })),
+  /** What was not understood, with its place in the text. */
+  problems: z.array(z.object({ message: z.string(), hint: z.string(), from: z.number().int(), to: z.number().int() })),
+});
+export type FoundSamples = z.infer<typeof foundSamples>;
+
+/** Pictures by `seq`. */
+const manySamples = z.object({ seqs: z.array(z.number().int()).min(1).max(100_000) });
+
 const id = z.object({ id: z.string() });
 const empty = z.object({});
 
@@ -255,7 +287,6 @@ export const procedures = {
   'samples.list': {
     input: z.object({
       jobId: z.string().optional(),
-      search: z.string().optional(),
       starred: z.boolean().optional(),
       limit: z.number().int().min(1).max(500).default(100),
       before: z.string().optional(),
@@ -263,13 +294,50 @@ export const procedures = {
     output: z.object({ samples: z.array(sample), total: z.number().int() }),
   },
   'samples.star': { input: id.extend({ starred: z.boolean() }), output: sample },
+  /**
+   * Pictures that match a search, as their `seq` in order, page by page: `next` goes into `after` of the call for the next
+   * page. `total`, `terms` and `problems` come with the first page only.
+   */
+  'samples.find': { input: findInput, output: foundSamples },
+  /** The pictures themselves, in no order; what is gone is left out. */
+  'samples.show': { input: manySamples.extend({ seqs: z.array(z.number().int()).max(500) }), output: z.array(sample) },
+  'samples.starAll': { input: manySamples.extend({ starred: z.boolean() }), output: empty },
+  'samples.tag': {
+    input: manySamples.extend({
+      add: z.array(z.string()).max(50).default([]),
+      remove: z.array(z.string()).max(50).default([]),
+    }),
+    output: empty,
+  },
+  /** Most used first. */
+  'samples.tags': { input: empty, output: z.array(z.object({ name: z.string(), count: z.number().int() })) },
+  /** Where `to` exists, the two tags become one. */
+  'samples.renameTag': { input: z.object({ from: z.string(), to: z.string() }), output: empty },
+  /** Takes pictures out of all lists; votes on them stay, and so do their files until the trash is emptied. */
+  'samples.trash': { input: manySamples, output: z.object({ count: z.number().int() }) },
+  'samples.restore': { input: manySamples, output: z.object({ count: z.number().int() }) },
+  /** Removes what is in the trash for good, except what votes may be about: `kept` says how many those are. */
+  'samples.emptyTrash': { input: empty, output: z.object({ removed: z.number().int(), kept: z.number().int() }) },
+  /** Rewards that can score pictures here, and how many pictures each has scored. */
+  'samples.rewards': {
+    input: empty,
+    output: z.array(z.object({ reward: z.string(), description: z.string(), scored: z.number().int() })),
+  },
+  /** Scores pictures that the reward has not scored yet: a job. */
+  'samples.score': { input: manySamples.extend({ reward: z.string().min(1) }), output: job },
+  /** Copies pictures into a new folder inside `folder` (absent: the project's `exports`), with their settings in `samples.jsonl`. */
+  'samples.export': {
+    input: manySamples.extend({ folder: z.string().min(1).optional() }),
+    output: z.object({ folder: z.string(), count: z.number().int(), missing: z.number().int() }),
+  },
   'sessions.list': { input: empty, output: z.array(session) },
   'sessions.create': {
     input: z.object({
       name: z.string().min(1),
       mode: z.enum(['pair', 'best-of-n']).default('pair'),
-      /** Samples of these jobs; at least one prompt must have two samples. */
-      jobIds: z.array(z.string()).min(1),
+      /** Samples of these jobs, and these samples (by `seq`); at least one prompt must have two samples. */
+      jobIds: z.array(z.string()).default([]),
+      seqs: z.array(z.number().int()).max(100_000).default([]),
       seed: z.number().int().default(0),
     }),
     output: session,
@@ -362,6 +430,11 @@ export const events = {
   job: job,
   /** A finished picture, or a preview of one in the making (`final` false; `hash` of a small preview). */
   sample: z.object({ jobId: z.string(), sample }),
+  /** Pictures that were starred, tagged, scored, put into the trash or taken out of it, by `seq`. */
+  samplesChanged: z.object({
+    seqs: z.array(z.number().int()),
+    what: z.enum(['marks', 'scores', 'trashed', 'restored']),
+  }),
   preview: z.object({
     jobId: z.string(),
     prompt: z.string(),

@@ -1,9 +1,10 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { createReadStream, realpathSync, statSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import { extname, join, relative, sep } from 'node:path';
+import { dirname, extname, join, relative, sep } from 'node:path';
 import { WebSocketServer } from 'ws';
 import { NorthlightError } from '#models/errors.ts';
+import { createThumbnails } from '#pipelines/images/thumbnail.ts';
 import type { Engine } from './engine.ts';
 import { socketWire } from './socket-wire.ts';
 import { serveWire } from './wire.ts';
@@ -12,7 +13,7 @@ export interface ServerOptions {
   readonly engine: Engine;
   /** Folder of the built window (`index.html` and its files). */
   readonly renderer: string;
-  /** Folder of `<sha256>.png` files. */
+  /** Folder of `<sha256>.png` files; their thumbnails are kept in `thumbnails` beside it. */
   readonly samples: string;
   /** 0 chooses a free one. */
   readonly port?: number;
@@ -64,6 +65,7 @@ export async function startHttpServer(options: ServerOptions): Promise<HttpServe
   const secret = randomBytes(32).toString('base64url');
   let token: string | null = randomBytes(32).toString('base64url');
   const sockets = new WebSocketServer({ noServer: true, maxPayload: MAX_MESSAGE_BYTES });
+  const thumbnails = createThumbnails(options.samples, join(dirname(options.samples), 'thumbnails'));
   let port = 0;
   // Cookies do not keep ports apart, names do.
   const cookieName = () => `northlight-${port}`;
@@ -99,7 +101,14 @@ export async function startHttpServer(options: ServerOptions): Promise<HttpServe
     }
     const blob = /^\/blob\/([0-9a-f]{64})$/.exec(target.pathname)?.[1];
     if (blob !== undefined) {
-      sendBlob(request, response, join(options.samples, `${blob}.png`));
+      sendBlob(request, response, join(options.samples, `${blob}.png`), 'image/png');
+      return;
+    }
+    const thumb = /^\/thumb\/([0-9a-f]{64})$/.exec(target.pathname)?.[1];
+    if (thumb !== undefined) {
+      void thumbnails
+        .get(thumb, () => !response.destroyed)
+        .then((path) => sendBlob(request, response, path, 'image/webp'));
       return;
     }
     sendStatic(request, response, options.renderer, target.pathname);
@@ -151,14 +160,14 @@ function listen(server: ReturnType<typeof createServer>, port: number): Promise<
   });
 }
 
-function sendBlob(request: IncomingMessage, response: ServerResponse, path: string): void {
-  const size = sizeOfFile(path);
-  if (size === null) {
+function sendBlob(request: IncomingMessage, response: ServerResponse, path: string | null, type: string): void {
+  const size = path === null ? null : sizeOfFile(path);
+  if (path === null || size === null) {
     refuse(response, 404, 'There is no such picture.');
     return;
   }
   stream(request, response, path, {
-    'Content-Type': 'image/png',
+    'Content-Type': type,
     'Content-Length': size,
     // Addressed by content: it can never change.
     'Cache-Control': 'private, max-age=31536000, immutable',

@@ -10,6 +10,7 @@ import type { JobRow } from '#pipelines/store/jobs.ts';
 import type { Project } from '#pipelines/store/project.ts';
 import { runs, strips } from '#pipelines/store/runs.ts';
 import { samples } from '#pipelines/store/samples.ts';
+import { scores } from '#pipelines/store/scores.ts';
 import { sessions, trials } from '#pipelines/store/sessions.ts';
 import { addBlindSample } from './blind.ts';
 import type { EngineContext } from './context.ts';
@@ -38,6 +39,12 @@ export function handleJobEvent(project: Project, emit: Emit, job: JobRow, topic:
       const point = jobEvents.metrics.parse(data);
       runs.step(project.db, job.runId, point.step);
       emit('metrics', { runId: job.runId, point });
+      return;
+    }
+    case 'scores': {
+      const { reward, values } = jobEvents.scores.parse(data);
+      scores.put(project.db, reward, values);
+      emit('samplesChanged', { seqs: values.map(([seq]) => seq), what: 'scores' });
       return;
     }
     case 'strip': {

@@ -9,7 +9,7 @@ import type { Adapter, Run, Sample, Session } from './contract.ts';
 
 /** Rows of the store as the window sees them: paths absolute, internal columns left out. */
 
-export function viewSample({ side: _side, hidden: _hidden, ...sample }: SampleRow): Sample {
+export function viewSample({ side: _side, hidden: _hidden, trashed: _trashed, ...sample }: SampleRow): Sample {
   return sample;
 }
 

@@ -153,6 +153,24 @@ export function rgbToTensor(rgb: Uint8Array, width: number, height: number): Flo
   return chw;
 }
 
+/**
+ * The picture file as a WebP that fits into `size × size`, never enlarged. Small ones keep every pixel: they are shown large.
+ * @throws {NorthlightError} `picture/unreadable`.
+ */
+export async function encodeThumbnail(path: string, size: number): Promise<Buffer> {
+  try {
+    const picture = sharp(path, { failOn: 'error', limitInputPixels: LIMITS.pixels }).autoOrient();
+    const { width, height } = await picture.metadata();
+    const lossless = Math.max(width, height) <= size / 2;
+    return await picture
+      .resize(size, size, { fit: 'inside', withoutEnlargement: true })
+      .webp(lossless ? { lossless, effort: 2 } : { quality: 82, effort: 2 })
+      .toBuffer();
+  } catch (cause) {
+    throw unreadable(path, cause);
+  }
+}
+
 export interface SheetImage {
   /** `[H, W, 3]` */
   readonly rgb: Uint8Array;

@@ -1,9 +1,10 @@
 import { z } from 'zod';
-import { count, flag } from './columns.ts';
+import { count, flag, json } from './columns.ts';
 import type { Db, Value } from './db.ts';
 
 const row = z
   .object({
+    seq: z.number().int(),
     id: z.string(),
     hash: z.string(),
     prompt: z.string(),
@@ -24,8 +25,13 @@ const row = z
     created_at: z.string(),
     side: z.enum(['', 'A', 'B']),
     hidden: flag,
+    trashed_at: z.string().nullable(),
+    tags: json(z.array(z.string())),
+    scores: json(z.record(z.string(), z.number())),
   })
   .transform((r) => ({
+    /** Grows with every sample; short where `id` is unguessable. */
+    seq: r.seq,
     id: r.id,
     hash: r.hash,
     prompt: r.prompt,
@@ -46,18 +52,28 @@ const row = z
     createdAt: r.created_at,
     side: r.side === '' ? null : r.side,
     hidden: r.hidden,
+    trashed: r.trashed_at !== null,
+    /** By name. */
+    tags: r.tags,
+    /** What rewards said, by specification. */
+    scores: r.scores,
   }));
 export type SampleRow = z.output<typeof row>;
 
-export type NewSample = Omit<SampleRow, 'starred' | 'createdAt'> & { position: number };
+export type NewSample = Omit<SampleRow, 'seq' | 'starred' | 'createdAt' | 'trashed' | 'tags' | 'scores'> & {
+  position: number;
+};
 
-const columns = `id, hash, prompt, negative_prompt, model_id, adapter_id, seed, idx, steps, scheduler, eta, guidance_scale,
-  width, height, has_trajectory, starred, job_id, created_at, side, hidden`;
+const columns = `seq, id, hash, prompt, negative_prompt, model_id, adapter_id, seed, idx, steps, scheduler, eta, guidance_scale,
+  width, height, has_trajectory, starred, job_id, created_at, side, hidden, trashed_at,
+  (SELECT json_group_array(name) FROM (SELECT t.name FROM sample_tags m JOIN tags t ON t.id = m.tag
+     WHERE m.sample = samples.seq ORDER BY t.name)) AS tags,
+  (SELECT json_group_object(reward, value) FROM sample_rewards WHERE sample = samples.seq) AS scores`;
+
+const purged = z.object({ hash: z.string() });
 
 export interface SampleFilter {
   readonly jobId?: string | undefined;
-  /** Words of the prompt, in any case. */
-  readonly search?: string | undefined;
   readonly starred?: boolean | undefined;
   readonly limit: number;
   /** Only pictures older than this one. */
@@ -80,9 +96,14 @@ export const samples = {
       `SELECT ${columns} FROM samples WHERE id IN (SELECT sample_id FROM session_samples WHERE session_id = ?) ORDER BY seq`,
       [sessionId],
     ),
-  /** Newest first, without the hidden ones; `total` counts all that match, whatever `limit` and `before`. */
+  /** Those of the samples that lists may show, trash included, in no order. */
+  bySeqs: (db: Db, seqs: readonly number[]): SampleRow[] =>
+    db.all(row, `SELECT ${columns} FROM samples WHERE hidden = 0 AND seq IN (SELECT value FROM json_each(?))`, [
+      JSON.stringify(seqs),
+    ]),
+  /** Newest first, without the hidden and trashed ones; `total` counts all that match, whatever `limit` and `before`. */
   list: (db: Db, filter: SampleFilter): { samples: SampleRow[]; total: number } => {
-    const where = ['hidden = 0'];
+    const where = ['hidden = 0', 'trashed_at IS NULL'];
     const params: Value[] = [];
     const add = (condition: string, value: Value) => {
       where.push(condition);
@@ -90,9 +111,6 @@ export const samples = {
     };
     if (filter.jobId !== undefined) add('job_id = ?', filter.jobId);
     if (filter.starred !== undefined) add('starred = ?', filter.starred ? 1 : 0);
-    for (const word of filter.search?.split(/\s+/).filter(Boolean).slice(0, 20) ?? []) {
-      add(`prompt LIKE ? ESCAPE '\\'`, `%${word.replace(/[\\%_]/g, '\\$&')}%`);
-    }
     const total = db.get(count, `SELECT count(*) AS n FROM samples WHERE ${where.join(' AND ')}`, params)?.n ?? 0;
     if (filter.before !== undefined) add('seq < (SELECT seq FROM samples WHERE id = ?)', filter.before);
     const found = db.all(row, `SELECT ${columns} FROM samples WHERE ${where.join(' AND ')} ORDER BY seq DESC LIMIT ?`, [
@@ -141,6 +159,41 @@ export const samples = {
   star: (db: Db, id: string, starred: boolean): void => {
     db.run('UPDATE samples SET starred = ? WHERE id = ?', [starred ? 1 : 0, id]);
   },
+  /** As `star`, for many. */
+  starAll: (db: Db, seqs: readonly number[], starred: boolean): void => {
+    db.run('UPDATE samples SET starred = ? WHERE hidden = 0 AND seq IN (SELECT value FROM json_each(?))', [
+      starred ? 1 : 0,
+      JSON.stringify(seqs),
+    ]);
+  },
+  /** Out of all lists; files, votes and sessions keep what they have. Returns how many were not there already. */
+  trash: (db: Db, seqs: readonly number[]): number =>
+    db.run(
+      `UPDATE samples SET trashed_at = ? WHERE hidden = 0 AND trashed_at IS NULL
+         AND seq IN (SELECT value FROM json_each(?))`,
+      [new Date().toISOString(), JSON.stringify(seqs)],
+    ),
+  restore: (db: Db, seqs: readonly number[]): number =>
+    db.run(
+      `UPDATE samples SET trashed_at = NULL WHERE trashed_at IS NOT NULL AND seq IN (SELECT value FROM json_each(?))`,
+      [JSON.stringify(seqs)],
+    ),
+  /**
+   * Forgets what is in the trash, except what a ranking session or comparison holds and what an unfinished job made.
+   * Returns the content addresses that nothing in the project refers to any more.
+   */
+  purge: (db: Db): string[] =>
+    db.tx(() => {
+      const gone = `trashed_at IS NOT NULL AND seq IN (SELECT s.seq FROM samples s JOIN jobs j ON j.id = s.job_id
+        WHERE s.trashed_at IS NOT NULL AND j.state IN ('done', 'failed', 'cancelled', 'set-aside')
+          AND NOT EXISTS (SELECT 1 FROM session_samples m WHERE m.sample_id = s.id))`;
+      const hashes = db.all(purged, `SELECT DISTINCT hash FROM samples WHERE ${gone}`).map(({ hash }) => hash);
+      db.run(`DELETE FROM samples WHERE ${gone}`);
+      const used = `SELECT 1 AS n FROM samples WHERE hash = ?1 UNION ALL SELECT 1 FROM strips WHERE instr(pictures, ?1) LIMIT 1`;
+      return hashes.filter((hash) => db.get(count, used, [hash]) === undefined);
+    }),
+  trashSize: (db: Db): number =>
+    db.get(count, 'SELECT count(*) AS n FROM samples WHERE trashed_at IS NOT NULL AND hidden = 0')?.n ?? 0,
   reveal: (db: Db, sessionId: string): void => {
     db.run('UPDATE samples SET hidden = 0 WHERE id IN (SELECT sample_id FROM session_samples WHERE session_id = ?)', [
       sessionId,

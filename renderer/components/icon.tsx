@@ -1,6 +1,10 @@
 /** Line icons on a 20 × 20 grid, drawn with the current colour. Decorative: the control that holds one has its own name. */
 const paths = {
   generate: 'M10 2.5l1.6 5.9 5.9 1.6-5.9 1.6L10 17.5l-1.6-5.9L2.5 10l5.9-1.6z',
+  gallery: 'M3 3h5.5v5.5H3zM11.5 3H17v5.5h-5.5zM3 11.5h5.5V17H3zM11.5 11.5H17V17h-5.5z',
+  tag: 'M3 3.5h6.5l7.5 7.5-6 6-7.5-7.5zM6.5 6.8h.01',
+  search: 'M9 3.5a5.5 5.5 0 110 11 5.5 5.5 0 010-11zM13 13l4 4',
+  trash: 'M4 6h12M8 6V4h4v2M5.5 6l.8 10.5h7.4L14.5 6M8.5 9v5M11.5 9v5',
   rank: 'M3 4.5h5.5v11H3zM11.5 4.5H17v11h-5.5zM5 12.5l1 1 1.6-2.2',
   tune: 'M4 3v6M4 13v4M10 3v2M10 9v8M16 3v8M16 15v2M2.2 11h3.6M8.2 7h3.6M14.2 13h3.6',
   compare: 'M10 2.5v15M8 5.5H3v9h5M12 5.5h5v9h-5M4.5 11.5l1.8-2M13.7 8.5l1.8 2',

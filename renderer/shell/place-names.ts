@@ -1,8 +1,9 @@
 import type { Place } from '#renderer/state/navigation.ts';
 
-/** The five places in the order of the loop, with what each is for. */
+/** The places in the order of the loop, with what each is for. */
 export const placeNames: Readonly<Record<Place, string>> = {
   generate: 'Generate',
+  gallery: 'Gallery',
   rank: 'Rank',
   tune: 'Tune',
   compare: 'Compare',

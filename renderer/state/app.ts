@@ -42,6 +42,7 @@ const placeOfKind: Readonly<Record<Job['kind'], Place>> = {
   tune: 'tune',
   compare: 'compare',
   verify: 'models',
+  score: 'gallery',
 };
 
 const newestFirst = <T extends { readonly createdAt: string }>(list: readonly T[]): T[] =>

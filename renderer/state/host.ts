@@ -16,3 +16,6 @@ export const desktop = (): DesktopBridge => (typeof window === 'undefined' ? {} 
 
 /** Address of a picture. Absolute from the root of the page's own origin, in the browser and in the desktop app alike. */
 export const pictureUrl = (hash: string): string => `/blob/${hash}`;
+
+/** Address of its thumbnail, at most 256 × 256. */
+export const thumbnailUrl = (hash: string): string => `/thumb/${hash}`;

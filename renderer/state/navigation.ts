@@ -1,6 +1,6 @@
 import { create } from 'zustand';
 
-export const places = ['generate', 'rank', 'tune', 'compare', 'models'] as const;
+export const places = ['generate', 'gallery', 'rank', 'tune', 'compare', 'models'] as const;
 export type Place = (typeof places)[number];
 
 /**

@@ -17,7 +17,12 @@ beforeAll(() => {
   writeFileSync(join(root, `pictures/${sha}.png`), 'picture');
   symlinkSync(join(root, 'outside/b.js'), join(root, 'window/link.js'));
   symlinkSync(join(root, 'outside'), join(root, 'window/linked'));
-  handle = assetHandler({ window: join(root, 'window'), pictures: () => join(root, 'pictures') });
+  writeFileSync(join(root, `pictures/${sha}.webp`), 'thumbnail');
+  handle = assetHandler({
+    window: join(root, 'window'),
+    pictures: () => join(root, 'pictures'),
+    thumbnail: async (hash) => (hash === sha ? join(root, `pictures/${sha}.webp`) : null),
+  });
 });
 afterAll(() => rmSync(root, { recursive: true }));
 
@@ -49,6 +54,18 @@ describe('the app scheme', () => {
     ]);
     expect(response.headers.get('cache-control')).toContain('immutable');
     expect((await get(`app://bundle/blob/${'cd'.repeat(32)}`)).status).toBe(404);
+  });
+
+  test('thumbnails come by the content address of their picture and may be kept for ever', async () => {
+    const response = await get(`app://bundle/thumb/${sha}`);
+    expect([response.status, await response.text(), response.headers.get('content-type')]).toEqual([
+      200,
+      'thumbnail',
+      'image/webp',
+    ]);
+    expect(response.headers.get('cache-control')).toContain('immutable');
+    expect((await get(`app://bundle/thumb/${'cd'.repeat(32)}`)).status).toBe(404);
+    expect((await get(`app://bundle/thumb/..%2f${sha}`)).status).toBe(403);
   });
 
   test.each([

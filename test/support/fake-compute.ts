@@ -6,6 +6,7 @@ import { NorthlightError } from '#models/errors.ts';
 import { writeFileAtomic } from '#models/files.ts';
 import type { FromCompute, JobContext, JobFunction, JobSpec, ToCompute } from '#pipelines/engine/job-protocol.ts';
 import { comparePayload, generatePayload, tunePayload, verifyPayload } from '#pipelines/engine/jobs/payloads.ts';
+import { score } from '#pipelines/engine/jobs/score.ts';
 import { runCompute } from '#pipelines/engine/run-compute.ts';
 import { openMetricsLog } from '#pipelines/runs/metrics-log.ts';
 
@@ -146,7 +147,7 @@ function readStep(directory: string): string {
   return readFileSync(join(directory, 'step'), 'utf8');
 }
 
-const jobs: Record<JobSpec['kind'], JobFunction> = { generate, compare, tune, verify };
+const jobs: Record<JobSpec['kind'], JobFunction> = { generate, compare, tune, verify, score };
 
 runCompute(
   {

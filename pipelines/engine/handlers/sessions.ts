@@ -17,12 +17,13 @@ import {
 export const sessions: Handlers<'sessions'> = {
   'sessions.list': (_input, { project }) => table.all(project.db).map(viewSession),
 
-  'sessions.create': ({ name, mode, jobIds, seed }, context) => {
+  'sessions.create': ({ name, mode, jobIds, seqs, seed }, context) => {
     const { db } = context.project;
-    const pool = jobIds.flatMap((id) => {
+    const ofJobs = jobIds.flatMap((id) => {
       context.queue.get(id);
-      return samples.ofJob(db, id).filter((sample) => !sample.hidden);
+      return samples.ofJob(db, id);
     });
+    const pool = [...ofJobs, ...samples.bySeqs(db, seqs)].filter((sample) => !sample.hidden && !sample.trashed);
     const modelId = oneModel(pool);
     const id = newId('session');
     db.tx(() => {
@@ -104,7 +105,7 @@ function oneModel(pool: readonly SampleRow[]): string {
     throw new NorthlightError(
       'session/mixed-models',
       'These pictures come from different models.',
-      'Choose jobs of one model; to compare models or adapters, start a comparison.',
+      'Choose pictures of one model; to compare models or adapters, start a comparison.',
     );
   }
   return modelId;

@@ -2,6 +2,7 @@ import type { JobFunction, JobSpec } from '#pipelines/engine/job-protocol.ts';
 import { compare } from './compare.ts';
 import { JobStopped } from './control.ts';
 import { generate } from './generate.ts';
+import { score } from './score.ts';
 import { tune } from './tune.ts';
 import { verify } from './verify.ts';
 
@@ -22,4 +23,5 @@ export const jobs: Record<JobSpec['kind'], JobFunction> = {
   compare: stoppable(compare),
   tune: stoppable(tune),
   verify: stoppable(verify),
+  score: stoppable(score),
 };

@@ -53,6 +53,11 @@ export type TunePayload = z.infer<typeof tunePayload>;
 export const verifyPayload = z.object({ modelPath: z.string(), adapterPath: z.string() });
 export type VerifyPayload = z.infer<typeof verifyPayload>;
 
+/** `list` is a file with one {@link scoreItem} per line: ten thousand of them would be too much for the job's own row. */
+export const scorePayload = z.object({ reward: z.string(), list: z.string() });
+export type ScorePayload = z.infer<typeof scorePayload>;
+export const scoreItem = z.object({ seq: z.number().int(), hash: z.string(), prompt: z.string() });
+
 /**
  * Events of jobs (`JobContext.event(topic, data)`). A picture is at `<project>/samples/<hash>.png` (content address of the
  * file) and its trajectory, when kept, at `<project>/trajectories/<hash>.safetensors`, before it is announced. A resumed
@@ -79,6 +84,7 @@ export const jobEvents = {
     step: z.number().int(),
     total: z.number().int(),
   }),
+  scores: z.object({ reward: z.string(), values: z.array(z.tuple([z.number().int(), z.number()])) }),
   metrics: z.object({ step: z.number().int(), values: z.record(z.string(), z.number()) }),
   strip: z.object({ step: z.number().int(), pictures: z.array(z.object({ prompt: z.string(), hash: z.string() })) }),
 } as const;
