@@ -1,4 +1,4 @@
-import { realpathSync } from 'node:fs';
+import { realpathSync, statSync } from 'node:fs';
 import { dirname, join, relative, sep } from 'node:path';
 import { NorthlightError } from '#models/errors.ts';
 import { readAt, withFile } from '#models/files.ts';
@@ -63,6 +63,15 @@ export function checkExternal(tensors: Iterable<readonly [string, ExternalTensor
       throw tooShort(name, path, end, size);
     });
   }
+}
+
+/** Bytes of a file of weights; null when there is none. @throws NorthlightError `onnx/external-outside`. */
+export function externalBytes(place: Place, location: string, name: string): number | null {
+  checkLocation(location, name);
+  const path = join(place.folder, location);
+  checkLink(path, location, name, place);
+  const found = statSync(path, { throwIfNoEntry: false });
+  return found?.isFile() ? found.size : null;
 }
 
 /** A location must name a file inside the model's folder: a model that someone sends must not read other files. */

@@ -24,6 +24,15 @@ const FIXED32 = 5;
 const DECODER = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 const ENCODER = new TextEncoder();
 
+/** Undefined for bytes that are not UTF-8. */
+export function decodeText(bytes: Uint8Array): string | undefined {
+  try {
+    return DECODER.decode(bytes);
+  } catch {
+    return undefined;
+  }
+}
+
 /**
  * Walks the fields of one message: `next()` gives the field number (0 at the end), then exactly one of the value methods
  * takes the value. Every method throws `ProtoFault` rather than read outside the message.
@@ -80,12 +89,9 @@ export class ProtoReader {
   }
 
   string(): string {
-    const bytes = this.view();
-    try {
-      return DECODER.decode(bytes);
-    } catch {
-      throw this.#fault('a text is not UTF-8');
-    }
+    const text = decodeText(this.view());
+    if (text === undefined) throw this.#fault('a text is not UTF-8');
+    return text;
   }
 
   message(): ProtoReader {

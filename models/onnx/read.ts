@@ -39,9 +39,9 @@ import {
 export { loadInitializer } from '#models/onnx/external.ts';
 
 /** Protobuf's own limit for one message. Larger models keep their weights in a file beside them. */
-const MAX_MODEL_BYTES = 2 ** 31;
-const MAX_GRAPH_DEPTH = 32;
-const MAX_NODES = 1_000_000;
+export const MAX_MODEL_BYTES = 2 ** 31;
+export const MAX_GRAPH_DEPTH = 32;
+export const MAX_NODES = 1_000_000;
 const AGAIN = 'Export or copy the model again.';
 
 /** What every parsing function needs to know besides its bytes. */
@@ -96,7 +96,7 @@ function parseAt(bytes: Uint8Array, where: string, place: Place | undefined): Mo
 }
 
 /** Says what a file is when it clearly is something else. */
-function recognise(start: Uint8Array, where: string): void {
+export function recognise(start: Uint8Array, where: string): void {
   if (start.length === 0) throw new NorthlightError('onnx/empty', `${where} is empty.`, AGAIN);
   if (isLfsPointer(start)) throw lfsPointer(where);
   const text = Buffer.from(start.buffer, start.byteOffset, Math.min(start.length, 64)).toString('latin1');
@@ -119,7 +119,7 @@ const FOREIGN_STARTS: Readonly<Record<string, string>> = {
   GGUF: 'a GGUF file',
 };
 
-function notOnnx(where: string, why: string): NorthlightError {
+export function notOnnx(where: string, why: string): NorthlightError {
   return new NorthlightError(
     'onnx/not-onnx',
     `${where} is not an ONNX model. ${why}`,
@@ -128,7 +128,7 @@ function notOnnx(where: string, why: string): NorthlightError {
 }
 
 /** Wire-format faults by their cause; every message names the file. */
-function inFile(error: unknown, where: string, seen: { irVersion: boolean; graph: boolean }): unknown {
+export function inFile(error: unknown, where: string, seen: { irVersion: boolean; graph: boolean }): unknown {
   if (error instanceof ProtoFault) {
     const at = `at byte ${error.offset}: ${error.message}`;
     if (error.depth === 0 && error.overrun && seen.irVersion) {
@@ -179,7 +179,7 @@ function parseModelProto(r: ProtoReader, context: Context, seen: { irVersion: bo
   return { irVersion: Math.max(irVersion, 4), producerName, opsets, metadata, graph, ...own, ...context.place };
 }
 
-function parseOpset(r: ProtoReader): [domain: string, version: number] {
+export function parseOpset(r: ProtoReader): [domain: string, version: number] {
   let domain = '';
   let version = 0;
   for (let field = r.next(); field !== 0; field = r.next()) {
@@ -191,11 +191,11 @@ function parseOpset(r: ProtoReader): [domain: string, version: number] {
 }
 
 /** `ai.onnx` is the long name of the standard domain. */
-function normalDomain(domain: string): string {
+export function normalDomain(domain: string): string {
   return domain === 'ai.onnx' ? '' : domain;
 }
 
-function parseEntry(r: ProtoReader): [key: string, value: string] {
+export function parseEntry(r: ProtoReader): [key: string, value: string] {
   let key = '';
   let value = '';
   for (let field = r.next(); field !== 0; field = r.next()) {
@@ -385,7 +385,7 @@ interface ParsedType {
   empty?: true;
 }
 
-function parseValueInfo(r: ProtoReader): ParsedType & { name: string } {
+export function parseValueInfo(r: ProtoReader): ParsedType & { name: string } {
   let name = '';
   let type: ParsedType = { dtype: undefined, dims: null, empty: true };
   for (let field = r.next(); field !== 0; field = r.next()) {
@@ -447,7 +447,7 @@ function parseShape(r: ProtoReader): Dim[] {
   return dims;
 }
 
-function mustHaveType(info: ParsedType & { name: string }, what: string, depth: number): ValueInfo {
+export function mustHaveType(info: ParsedType & { name: string }, what: string, depth: number): ValueInfo {
   // Bodies of branches and loops may leave types to be worked out.
   if (info.empty && depth > 0) return { name: info.name, dtype: 'float32', dims: null, untyped: true };
   if (info.dtype !== undefined) {
@@ -515,7 +515,7 @@ function parseTensor(r: ProtoReader): [name: string, init: Initializer] {
   return [name, { dtype, dims, data }];
 }
 
-function elementCount(name: string, dims: readonly number[]): number {
+export function elementCount(name: string, dims: readonly number[]): number {
   if (dims.length > 64 || dims.some((d) => d < 0 || !Number.isSafeInteger(d))) {
     throw new NorthlightError(
       'onnx/tensor-size',
@@ -535,7 +535,7 @@ function elementCount(name: string, dims: readonly number[]): number {
   return n;
 }
 
-function wrongSize(name: string, dtype: DType, dims: readonly number[], found: string): NorthlightError {
+export function wrongSize(name: string, dtype: DType, dims: readonly number[], found: string): NorthlightError {
   return new NorthlightError(
     'onnx/tensor-size',
     `The ${dtype} tensor "${name}" of shape [${dims.join(', ')}] comes with ${found}, which does not fit.`,
@@ -562,7 +562,7 @@ function parseExternal(
   return { dtype, dims, external: { location, offset, length } };
 }
 
-function wholeNumber(text: string): number | undefined {
+export function wholeNumber(text: string): number | undefined {
   const value = Number(text);
   return /^\d{1,16}$/.test(text) && Number.isSafeInteger(value) ? value : undefined;
 }
