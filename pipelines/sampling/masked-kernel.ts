@@ -55,7 +55,7 @@ export function guidedLogProbs(uncond: Float64Array, cond: Float64Array, scale: 
     let sum = 0;
     for (let k = row; k < row + size; k++) sum += Math.exp(out[k]! - max);
     const total = max + Math.log(sum);
-    for (let k = row; k < row + size; k++) out[k] = Math.max(NEVER, out[k]! - total);
+    for (let k = row; k < row + size; k++) if (cond[k]! > NEVER) out[k] = Math.max(NEVER, out[k]! - total);
   }
   return out;
 }

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Feeds } from '#models/families/index.ts';
 import { createSession } from '#models/runtime/session.ts';
 import { Rng } from '#models/tensor/rng.ts';
 import { f32, i64 } from '#models/tensor/tensor.ts';
@@ -113,12 +114,15 @@ describe('trajectories', () => {
     const { guidanceScale, seed } = SETTINGS;
     for (const [i, step] of steps.entries()) {
       const x = states.subarray(i * SIZE, (i + 1) * SIZE);
-      const ask = async (context: Float32Array) =>
+      const ask = async (feeds: Feeds) =>
         (
           await session.run({
             sample: f32([1, 3, 8, 8], x),
             timestep: i64([1], [step.timestep]),
-            encoder_hidden_states: f32([1, ...base.folder.contextDims!], context),
+            encoder_hidden_states: f32(
+              [1, ...feeds.get('encoder_hidden_states')!.dims],
+              feeds.get('encoder_hidden_states')!.data,
+            ),
           })
         ).out_sample!.data as Float32Array;
       const c = await ask(condition!.prompt);

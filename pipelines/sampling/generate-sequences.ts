@@ -1,0 +1,182 @@
+import { NorthlightError } from '#models/errors.ts';
+import { openSequenceModel, type SequenceModel } from '#models/families/sequence-model.ts';
+import { suggestion } from '#models/nearest.ts';
+import { Rng } from '#models/tensor/rng.ts';
+import {
+  createGaussianSchedule,
+  createMaskedSchedule,
+  SAMPLERS,
+  type SamplerName,
+  SEQUENCE_SAMPLERS,
+  type SequenceSamplerName,
+} from '#pipelines/schedulers/index.ts';
+import { sampleLoop } from './loop.ts';
+import { maskedLoop } from './masked-loop.ts';
+import { loadMaskedPipeline, type MaskedPipeline, type SequencePipelineOptions } from './masked-pipeline.ts';
+import { loadOneHotPipeline, type OneHotPipeline } from './onehot-pipeline.ts';
+
+const DEFAULT_STEPS = 50;
+
+export type SequencePipeline = MaskedPipeline | OneHotPipeline;
+
+/** How to sample; the same settings and seed give the same sequences on CPU, at any batch. */
+export interface SequenceSettings {
+  /** Default: what the model's own scheduler configuration names. */
+  readonly scheduler?: SamplerName | SequenceSamplerName | undefined;
+  /** Default: `num_inference_steps` of the scheduler configuration. */
+  readonly steps?: number | undefined;
+  readonly eta: number;
+  readonly guidanceScale: number;
+  readonly seed: number;
+  /** Class number; null for none. */
+  readonly classId: number | null;
+  /** Positions; null: evenly from the model's shortest to its longest. */
+  readonly length: number | null;
+}
+
+export interface GeneratedSequence {
+  readonly index: number;
+  /** Token ids, `[L]`. */
+  readonly tokens: Int32Array;
+  readonly sequence: string;
+}
+
+export interface GenerateSequencesOptions {
+  readonly pipeline: SequencePipeline;
+  readonly settings: SequenceSettings;
+  /** Sequences 0 … count − 1. */
+  readonly count: number;
+  /** Sequences advanced together; does not change them. Default 16. */
+  readonly batch?: number;
+  readonly onStep?: (report: { done: number; step: number; total: number; batch: number }) => void;
+  /** Asked before every step; stops by throwing. */
+  readonly checkpoint?: () => void;
+}
+
+/** @throws {NorthlightError} of the model folder, the scheduler configuration or the runtime. */
+export async function loadSequencePipeline(
+  directory: string | SequenceModel,
+  options: SequencePipelineOptions = {},
+): Promise<SequencePipeline> {
+  const model = typeof directory === 'string' ? openSequenceModel(directory) : directory;
+  return model.kind === 'masked' ? await loadMaskedPipeline(model, options) : await loadOneHotPipeline(model, options);
+}
+
+/**
+ * The number of a class by its name, or by its number.
+ * @throws {NorthlightError} `sampling/class` when the model has no such class, or none at all, or needs one.
+ */
+export function classIdOf(model: SequenceModel, name: string | undefined): number | null {
+  const { classes, nullClass } = model;
+  const known = `It knows ${classes.join(', ')}.`;
+  if (name === undefined) {
+    if (classes.length === 0 || nullClass !== null) return null;
+    throw new NorthlightError('sampling/class', `${model.name} makes sequences of a class, and none was named.`, known);
+  }
+  if (classes.length === 0) {
+    throw new NorthlightError(
+      'sampling/class',
+      `${model.name} has no classes, so it has no "${name}".`,
+      'Leave the class out.',
+    );
+  }
+  const named = classes.indexOf(name);
+  if (named >= 0) return named;
+  if (/^\d+$/.test(name) && (Number(name) < classes.length || Number(name) === nullClass)) return Number(name);
+  const hint = suggestion(name, classes) || known;
+  throw new NorthlightError('sampling/class', `${model.name} has no class "${name}".`, hint);
+}
+
+/** Makes the sequences one batch after another and gives each as soon as its batch is finished. */
+export async function* generateSequences(options: GenerateSequencesOptions): AsyncGenerator<GeneratedSequence> {
+  const { pipeline, settings, count } = options;
+  const { model } = pipeline;
+  refuseUnfit(model, settings);
+  const batch = options.batch ?? 16;
+  for (let done = 0; done < count; done += batch) {
+    const indices = Array.from({ length: Math.min(batch, count - done) }, (_, i) => done + i);
+    const loop = isMasked(pipeline)
+      ? startMasked(pipeline, settings, indices)
+      : startOneHot(pipeline, settings, indices);
+    options.checkpoint?.();
+    let next = await loop.next();
+    while (!next.done) {
+      options.onStep?.({ done, step: next.value.step, total: next.value.total, batch: indices.length });
+      options.checkpoint?.();
+      next = await loop.next();
+    }
+    for (const [i, tokens] of next.value.entries()) {
+      yield { index: indices[i]!, tokens, sequence: Array.from(tokens, (t) => model.alphabet[t]).join('') };
+    }
+  }
+}
+
+const isMasked = (pipeline: SequencePipeline): pipeline is MaskedPipeline => pipeline.model.kind === 'masked';
+
+type Loop = AsyncGenerator<{ step: number; total: number }, Int32Array[]>;
+
+async function* startMasked(pipeline: MaskedPipeline, s: SequenceSettings, indices: readonly number[]): Loop {
+  const { scheduler, model } = pipeline;
+  const lengths = indices.map((index) => lengthOf(model, s, index));
+  const schedule = createMaskedSchedule(scheduler, {
+    name: s.scheduler as SequenceSamplerName | undefined,
+    steps: s.steps ?? scheduler.num_inference_steps,
+    length: Math.max(...lengths),
+  });
+  const rows = indices.map((index, i) => ({
+    condition: s.classId,
+    seed: s.seed,
+    index,
+    start: pipeline.start(lengths[i]!),
+  }));
+  const finished = yield* maskedLoop(pipeline.denoiser(s.guidanceScale), schedule, rows);
+  return finished.map((tokens, i) => tokens.slice(0, lengths[i]));
+}
+
+async function* startOneHot(pipeline: OneHotPipeline, s: SequenceSettings, indices: readonly number[]): Loop {
+  const { scheduler, model } = pipeline;
+  const configured = model.schedulerConfig.num_inference_steps;
+  const schedule = createGaussianSchedule(scheduler, {
+    ...(s.scheduler === undefined ? {} : { name: s.scheduler as SamplerName }),
+    steps: s.steps ?? (typeof configured === 'number' ? configured : DEFAULT_STEPS),
+    eta: s.eta,
+  });
+  const { samples } = yield* sampleLoop({
+    denoiser: pipeline.denoiser(s.guidanceScale),
+    schedule,
+    rows: indices.map((index) => ({ condition: s.classId, seed: s.seed, index, noiseIndex: index })),
+    keepTrajectory: false,
+  });
+  const size = samples.length / indices.length;
+  return indices.map((_, i) => pipeline.decode(samples.subarray(i * size, (i + 1) * size)));
+}
+
+function lengthOf({ length: [min, max] }: SequenceModel, s: SequenceSettings, index: number): number {
+  return s.length ?? min + new Rng(s.seed).fork('length', index).int(max - min + 1);
+}
+
+function refuseUnfit(model: SequenceModel, s: SequenceSettings): void {
+  const samplers: readonly string[] = model.kind === 'masked' ? SEQUENCE_SAMPLERS : SAMPLERS;
+  if (s.scheduler !== undefined && !samplers.includes(s.scheduler)) {
+    throw new NorthlightError(
+      'scheduler/unsupported',
+      `${model.name} is a ${model.kind} model of sequences, which the sampler "${s.scheduler}" does not fit.`,
+      `Use one of ${samplers.join(', ')}, or leave it out.`,
+    );
+  }
+  if (s.guidanceScale !== 1 && model.nullClass === null) {
+    throw new NorthlightError(
+      'sampling/guidance',
+      `${model.name} did not learn to do without a class, so there is nothing to guide away from.`,
+      'Leave the guidance out, or name the class for "none" as "null_class_id" in denoiser/config.json.',
+    );
+  }
+  const [min, max] = model.length;
+  if (s.length !== null && (s.length < min || s.length > max)) {
+    throw new NorthlightError(
+      'sampling/length',
+      `${model.name} makes sequences of ${min === max ? min : `${min} to ${max}`} positions, not ${s.length}.`,
+      'Choose a length in that range.',
+    );
+  }
+}
