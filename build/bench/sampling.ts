@@ -38,13 +38,11 @@ export async function measure(options: { threads?: number; rounds?: number } = {
     const schedule = createGaussianSchedule(pipeline.scheduler, { steps: STEPS, eta: 1 });
     const rows = [{ condition: condition!, seed: 1, index: 0, noiseIndex: 0 }];
     const dims = pipeline.dims;
+    const context = condition!.prompt.get('encoder_hidden_states')!;
     const feeds: Record<string, Tensor> = {
       sample: f32([2, ...dims], new Float32Array(2 * numel(dims)).fill(0.5)),
       timestep: i64([2], [500, 500]),
-      encoder_hidden_states: f32(
-        [2, ...pipeline.folder.contextDims!],
-        new Float32Array(2 * numel(pipeline.folder.contextDims!)),
-      ),
+      encoder_hidden_states: f32([2, ...context.dims], new Float32Array(2 * numel(context.dims))),
     };
     const output = bare.outputs[0]!.name;
     try {

@@ -1,9 +1,29 @@
 import { importGraph } from '#models/autodiff/import-graph.ts';
 import type { KernelSet } from '#models/autodiff/kernels.ts';
+import { portType } from '#models/autodiff/precision.ts';
 import type { GraphBuilder, Value } from '#models/onnx/builder.ts';
 import type { Model } from '#models/onnx/ir.ts';
 import { createBuilder } from '#models/ops/index.ts';
+import type { DType } from '#models/tensor/tensor.ts';
 import { lossGraph } from '#models/training/training-graph.ts';
+import { batchedTimestep } from './batched-timestep.ts';
+
+/** An input of the denoiser besides sample and timestep. */
+export interface ConditionPort {
+  readonly name: string;
+  readonly dtype: DType;
+  /** Without the batch axis. */
+  readonly dims: readonly number[];
+  /** False: all rows share it. */
+  readonly batched: boolean;
+}
+
+export interface NetworkPorts {
+  readonly sample: string;
+  readonly timestep: string;
+  readonly output: string;
+  readonly conditions: readonly ConditionPort[];
+}
 
 export interface D3poGraphOptions {
   /** The denoiser with its adapter inserted. */
@@ -12,10 +32,12 @@ export interface D3poGraphOptions {
   readonly parameters: readonly string[];
   /** Items per update; an item is one denoising step of one pair. */
   readonly items: number;
+  /** Shape of one sample as the network sees it. */
   readonly dims: readonly number[];
-  readonly contextDims: readonly number[] | null;
-  /** 1: the conditional branch alone. */
-  readonly guidanceScale: number;
+  /** The network's inputs for sample and timestep, its output, and what else it reads. */
+  readonly ports: NetworkPorts;
+  /** null: the conditional branch alone. */
+  readonly guidanceScale: number | null;
   readonly beta: number;
   readonly ratioClip: number | null;
   /** `ort` where the graph runs on the CPU. */
@@ -27,37 +49,44 @@ export interface D3poGraphOptions {
  * −log σ(β·log ρ_winner − β·log ρ_loser), with log ρ the MEAN over D of the log-ratio to the reference.
  *
  * Inputs (R = 2·items rows, winners first): `sample` x_t and `prev` x_{t−1} `[R, ...dims]`; `reference` (prev − μ_ref)/σ
- * `[R, ...dims]`; `timestep` `[R]`; `prompt`, `negative` `[R, T, D]`; `a`, `b`, `std` `[R, 1, 1, 1]`, the scalars of
+ * `[R, ...dims]`; `timestep` `[R]`; `prompt/<name>` and, with guidance, `negative/<name>` `[R, …]` for each condition (without R where
+ * all rows share it, then only `prompt/<name>`); `a`, `b`, `std` `[R, 1, 1, 1]`, the scalars of
  * `x_prev ~ N(a·x_t + b·modelOutput, std²)`; `weight` `[items]`, a factor on β per item. Outputs: `loss`; `logRatio` `[R]`; `kl` `[R]`, the mean over D of the exact
  * Gaussian KL of the step to the reference.
  */
 export function buildD3poGraph(options: D3poGraphOptions): Model {
-  const { items, dims, contextDims } = options;
+  const { items, dims, ports, guidanceScale } = options;
   const op = createBuilder();
   const rows = 2 * items;
-  const guided = contextDims !== null && options.guidanceScale !== 1;
+  const guided = guidanceScale !== null;
   const picture = (name: string) => op.input(name, 'float32', [rows, ...dims]);
   const scalar = (name: string) => op.input(name, 'float32', [rows, ...dims.map(() => 1)]);
   const sample = picture('sample');
   const prev = picture('prev');
   const reference = picture('reference');
-  const timeType = options.unet.graph.inputs.find((i) => i.name === 'timestep')!.dtype;
-  const timestep = op.input('timestep', timeType, [rows]);
+  const declared = options.unet.graph.inputs.find((i) => i.name === ports.timestep)!;
+  const timestep = op.input('timestep', portType(declared.dtype), [rows]);
   const twice = (v: Value) => (guided ? op.concat([v, v], 0) : v);
-  const prompt = contextDims ? op.input('prompt', 'float32', [rows, ...contextDims]) : null;
-  const context =
-    prompt && guided ? op.concat([op.input('negative', 'float32', [rows, ...contextDims]), prompt], 0) : prompt;
+  const condition = ({ name, dtype, dims: own, batched }: ConditionPort): Value => {
+    const input = (branch: string) => op.input(`${branch}/${name}`, portType(dtype), batched ? [rows, ...own] : own);
+    return batched && guided ? op.concat([input('negative'), input('prompt')], 0) : input('prompt');
+  };
   const trained = new Set(options.parameters);
+  const times = batchedTimestep(op, declared, twice(timestep));
   const net = importGraph(op, options.unet, {
     inputs: {
-      sample: twice(sample),
-      timestep: twice(timestep),
-      ...(context ? { encoder_hidden_states: context } : {}),
+      [ports.sample]: twice(sample),
+      [ports.timestep]: times.given,
+      ...Object.fromEntries(ports.conditions.map((c) => [c.name, condition(c)])),
     },
     role: (name) => (trained.has(name) ? 'input' : 'frozen'),
+    ...(times.rewrite ? { rewrite: times.rewrite } : {}),
   });
-  const raw = net.outputs.values().next().value!;
-  const output = guided ? guide(op, raw, rows, options.guidanceScale) : raw;
+  times.check();
+  const all = net.outputs.get(ports.output)!;
+  // A network that also predicts its variance gives it after the mean, channel by channel.
+  const raw = all.dims[1] === dims[0]! ? all : op.slice(all, 1, 0, dims[0]!);
+  const output = guided ? guide(op, raw, rows, guidanceScale) : raw;
   const mean = op.add2(op.mul(scalar('a'), sample), op.mul(scalar('b'), output));
   // e = (prev − μ)/σ; the reference has the same with its own μ, so log ρ = mean(reference² − e²)/2.
   const e = op.div(op.sub(prev, mean), scalar('std'));

@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { portType } from '#models/autodiff/precision.ts';
 import { NorthlightError } from '#models/errors.ts';
 import { hashModelFolder } from '#models/families/index.ts';
 import { sha256File, writeFileAtomic } from '#models/files.ts';
@@ -8,18 +9,25 @@ import { encodeModel } from '#models/onnx/write.ts';
 import { createSession } from '#models/runtime/session.ts';
 import { Rng } from '#models/tensor/rng.ts';
 import { readSafetensors, writeSafetensors } from '#models/tensor/safetensors.ts';
-import { dimsEqual, f32, fromNumbers, numel, type Tensor } from '#models/tensor/tensor.ts';
+import { dimsEqual, f32, numel, type Tensor } from '#models/tensor/tensor.ts';
 import { type AdamWState, adamwStep, clipFactor, createAdamW, globalNorm } from '#models/training/adamw.ts';
 import { findLoraTargets, initLora, insertLora } from '#models/training/lora.ts';
 import { writeLoraFile } from '#models/training/lora-file.ts';
 import { verifyLora } from '#models/training/lora-verify.ts';
 import { readCheckpoint, writeCheckpoint } from '#pipelines/runs/checkpoint.ts';
 import { openMetricsLog } from '#pipelines/runs/metrics-log.ts';
+import { isBatched, stackFor, toPort } from '#pipelines/sampling/feeds.ts';
 import { generatePictures } from '#pipelines/sampling/generate.ts';
-import { type ImagePipeline, loadPipeline, type PromptCondition } from '#pipelines/sampling/pipeline.ts';
+import {
+  type ImagePipeline,
+  loadPipeline,
+  type NetworkDenoiser,
+  type PromptCondition,
+} from '#pipelines/sampling/pipeline.ts';
 import { readTrajectory, type Trajectory, type TrajectoryMetadata } from '#pipelines/sampling/trajectory.ts';
 import type { GaussianStep } from '#pipelines/schedulers/types.ts';
 import { buildD3poGraph } from './d3po-graph.ts';
+import { networkPorts, pixelsOf } from './network-ports.ts';
 import { probeFeeds } from './probe.ts';
 import { trainingProvider } from './training-provider.ts';
 import { defineAlgorithm, type FinetuneResult, type FinetuneTask } from './types.ts';
@@ -130,14 +138,16 @@ async function run(task: FinetuneTask<D3poConfig>): Promise<FinetuneResult | nul
 
   const base = await loadPipeline(task.modelPath, task.threads ? { threads: task.threads } : {});
   const { folder } = base;
+  const { dims } = chains[0]!.winner.data;
   const strange = task.pairs
     .flatMap((p) => [p.winner, p.loser])
-    .find((_, i) => !dimsEqual(chains[i >> 1]![i % 2 === 0 ? 'winner' : 'loser'].data.dims, folder.dims));
-  if (strange) {
+    .find((_, i) => !dimsEqual(chains[i >> 1]![i % 2 === 0 ? 'winner' : 'loser'].data.dims, dims));
+  const pixels = pixelsOf(folder.model, dims);
+  if (strange || !pixels) {
     await base.close();
     throw new NorthlightError(
       'tune/other-model',
-      `${strange.trajectoryPath} holds pictures of another size than ${folder.name} makes.`,
+      `${(strange ?? task.pairs[0]!.winner).trajectoryPath} holds pictures of another size than ${folder.name} makes or than the others.`,
       'Tune the model that made the pictures.',
     );
   }
@@ -150,13 +160,19 @@ async function run(task: FinetuneTask<D3poConfig>): Promise<FinetuneResult | nul
     ...(task.threads ? { threads: task.threads } : {}),
     live: { targets, scale, parameters: state.parameters },
   });
+  const denoiser = base.denoiser(guidanceScale, pixels);
+  const [firstCondition] = await base.encode(
+    [chains[0]!.winner.origin.prompt],
+    chains[0]!.winner.origin.negativePrompt,
+  );
+  const firstInputs = denoiser.inputs(firstCondition!);
   const graph = buildD3poGraph({
     unet: insertLora(folder.unet, targets, scale, state.parameters),
     parameters: names,
     items: config.itemsPerUpdate,
-    dims: folder.dims,
-    contextDims: folder.contextDims,
-    guidanceScale,
+    dims: denoiser.networkDims,
+    ports: networkPorts(folder.model, firstInputs.prompt),
+    guidanceScale: firstInputs.negative ? guidanceScale : null,
     beta: config.beta,
     ratioClip: config.ratioClip,
     kernels: (task.provider ?? 'cpu') === 'cpu' ? 'ort' : 'standard',
@@ -178,7 +194,13 @@ async function run(task: FinetuneTask<D3poConfig>): Promise<FinetuneResult | nul
     writeCheckpoint(runDirectory, state.step, (f) =>
       writeSafetensors(join(f, 'state.safetensors'), snapshot(state, margins)),
     );
-  const feed = createFeeder(base, chains, modelHash, stepWeights(chains[0]!.winner.data.steps, config.stepWeights));
+  const feed = createFeeder(
+    base,
+    denoiser,
+    chains,
+    modelHash,
+    stepWeights(chains[0]!.winner.data.steps, config.stepWeights),
+  );
   const feedsOf = async (chosen: readonly number[]) => ({
     ...(await feed(chosen.map((i) => items[i]!))),
     ...Object.fromEntries(state.parameters),
@@ -314,13 +336,16 @@ export function stepWeights(steps: readonly GaussianStep[], kind: D3poConfig['st
 /** Feeds of the training graph for some items, winners first. */
 function createFeeder(
   base: ImagePipeline,
+  denoiser: NetworkDenoiser,
   chains: readonly { winner: Chain; loser: Chain }[],
   modelHash: string,
   weights: readonly number[],
 ): (items: readonly Item[]) => Promise<Record<string, Tensor>> {
-  const { folder } = base;
-  const size = numel(folder.dims);
-  const timeType = folder.unet.graph.inputs.find((i) => i.name === 'timestep')!.dtype;
+  const { networkDims } = denoiser;
+  const size = numel(networkDims);
+  const plan = base.model.denoiser;
+  const ports = new Map(plan.component.signature.inputs.map((p) => [p.name, p]));
+  const timeType = portType(ports.get(plan.timestep)!.dtype);
   return async (items) => {
     const rows = [
       ...items.map((i) => ({ chain: chains[i.pair]!.winner, step: i.step })),
@@ -338,30 +363,31 @@ function createFeeder(
       const s = steps[step]!;
       const x = states.subarray(step * size, (step + 1) * size);
       const next = states.subarray((step + 1) * size, (step + 2) * size);
-      sample.set(x, row * size);
-      prev.set(next, row * size);
+      sample.set(denoiser.arrange(x), row * size);
+      prev.set(denoiser.arrange(next), row * size);
       a.push(s.sample);
       b.push(s.output);
       std.push(s.std);
-      timesteps.push(s.timestep);
+      timesteps.push(s.timestep * plan.timestepScale);
       const [condition] = await base.encode([chain.origin.prompt], chain.origin.negativePrompt);
       conditions.push(condition!);
-      const noise = reference.subarray(row * size, (row + 1) * size);
+      const noise = new Float32Array(size);
       if (chain.origin.adapterHash === null && chain.origin.modelHash === modelHash) {
         // The base model made this step: what it added to its mean is the noise of the seed.
         new Rng(chain.origin.seed).fork('noise', chain.origin.index, step).fillNormal(noise);
       } else {
-        const output = await base.denoiser(chain.origin.guidanceScale).predict(x, s.timestep, [condition!]);
+        const output = await denoiser.predict(x, s.timestep, [condition!]);
         for (let d = 0; d < size; d++) noise[d] = (next[d]! - (s.sample * x[d]! + s.output * output[d]!)) / s.std;
       }
+      reference.set(denoiser.arrange(noise), row * size);
     }
-    const column = (values: readonly number[]) => f32([rows.length, ...folder.dims.map(() => 1)], values);
-    const dims = [rows.length, ...folder.dims];
+    const column = (values: readonly number[]) => f32([rows.length, ...networkDims.map(() => 1)], values);
+    const dims = [rows.length, ...networkDims];
     const feeds: Record<string, Tensor> = {
       sample: f32(dims, sample),
       prev: f32(dims, prev),
       reference: f32(dims, reference),
-      timestep: fromNumbers(timeType, [rows.length], timesteps),
+      timestep: toPort(timeType, f32([rows.length], timesteps)),
       a: column(a),
       b: column(b),
       std: column(std),
@@ -370,24 +396,21 @@ function createFeeder(
         items.map((i) => weights[i.step]!),
       ),
     };
-    if (folder.contextDims) {
-      const stack = (of: (c: PromptCondition) => Float32Array) =>
-        f32([rows.length, ...folder.contextDims!], concatenate(conditions.map(of)));
-      feeds.prompt = stack((c) => c.prompt);
-      if (chains[0]!.winner.origin.guidanceScale !== 1) feeds.negative = stack((c) => c.negative);
+    const inputs = conditions.map((c) => denoiser.inputs(c));
+    for (const { name, dtype } of networkPorts(base.model, inputs[0]!.prompt).conditions) {
+      const port = { ...ports.get(name)!, dtype: portType(dtype) };
+      feeds[`prompt/${name}`] = stackFor(
+        port,
+        inputs.map((i) => i.prompt.get(name)!),
+      );
+      if (inputs[0]!.negative && isBatched(port, inputs[0]!.prompt.get(name)!))
+        feeds[`negative/${name}`] = stackFor(
+          port,
+          inputs.map((i) => i.negative!.get(name)!),
+        );
     }
     return feeds;
   };
-}
-
-function concatenate(parts: readonly Float32Array[]): Float32Array {
-  const out = new Float32Array(parts.reduce((n, p) => n + p.length, 0));
-  let at = 0;
-  for (const p of parts) {
-    out.set(p, at);
-    at += p.length;
-  }
-  return out;
 }
 
 /** Share of pairs whose margins, summed over the steps seen so far, favour the winner; a pair not seen yet does not count. */

@@ -1,11 +1,14 @@
 import { createHash } from 'node:crypto';
 import { NorthlightError } from '#models/errors.ts';
 import { hashModelFolder } from '#models/families/index.ts';
+import { latentDims } from '#models/families/model-folder.ts';
+import { numel } from '#models/tensor/tensor.ts';
 import { encodePng, tensorToRgb } from '#pipelines/images/images.ts';
 import { createGaussianSchedule, type SamplerName, samplerOf } from '#pipelines/schedulers/index.ts';
 import type { GaussianSchedule } from '#pipelines/schedulers/types.ts';
+import { latentPreview, type PreviewPicture } from './latent-preview.ts';
 import { type SampleRow, sampleLoop } from './loop.ts';
-import type { ImagePipeline, PromptCondition } from './pipeline.ts';
+import { type ImagePipeline, type PromptCondition, sizeOf } from './pipeline.ts';
 import type { Trajectory, TrajectoryMetadata } from './trajectory.ts';
 
 /** How to sample; the same settings and seed give the same bytes on CPU, at any batch. */
@@ -19,6 +22,9 @@ export interface SamplingSettings {
   readonly seed: number;
   /** Every state with its log-probability. Needs noise at every step: eta > 0 or DDPM. */
   readonly keepTrajectories: boolean;
+  /** Pixels; default: the model's usual size. */
+  readonly width?: number | undefined;
+  readonly height?: number | undefined;
 }
 
 /** One picture to make. Its noise is a function of (seed, index); pictures with one `noiseIndex` start alike. */
@@ -51,7 +57,10 @@ export interface GenerateOptions {
   /** Unit normal start `[N, C, H, W]` for all requests, in place of seeded noise. */
   readonly initialNoise?: Float32Array;
   readonly adapterHash?: string | null;
-  /** After every step; `preview` gives the predicted clean picture of row `i` of the batch as RGB, at every `previewEvery`-th step. */
+  /**
+   * After every step; at every `previewEvery`-th, `preview` gives the predicted clean picture of row `i` of the batch, small
+   * where samples are latents, and null where it cannot be had without decoding.
+   */
   readonly onStep?: (report: StepReport) => void | Promise<void>;
   readonly previewEvery?: number;
   /** Asked before every step; stops by throwing. */
@@ -62,7 +71,7 @@ export interface StepReport {
   readonly positions: readonly number[];
   readonly step: number;
   readonly total: number;
-  readonly preview: ((row: number) => Uint8Array) | null;
+  readonly preview: ((row: number) => PreviewPicture | null) | null;
 }
 
 /** @throws {NorthlightError} `sampling/no-noise` when trajectories are wanted of a deterministic sampler. */
@@ -80,16 +89,24 @@ export function scheduleOf(pipeline: ImagePipeline, s: SamplingSettings): Gaussi
     steps: s.steps,
     eta: s.eta,
     finalAlphaCumprod: s.keepTrajectories ? 'keep-noise' : 'config',
+    imageSequenceLength: tokensOf(pipeline, s),
   });
+}
+
+/** Tokens that a transformer makes of a sample: one per 2×2 patch. */
+function tokensOf({ folder, model }: ImagePipeline, s: SamplingSettings): number {
+  const [, height, width] = latentDims(model, sizeOf(folder, s));
+  return (height * width) / 4;
 }
 
 /** Makes the pictures one batch after another and gives each as soon as it is finished. */
 export async function* generatePictures(options: GenerateOptions): AsyncGenerator<Picture> {
   const { pipeline, settings, requests } = options;
   const schedule = scheduleOf(pipeline, settings);
-  const denoiser = pipeline.denoiser(settings.guidanceScale);
-  const [channels, height, width] = pipeline.dims;
-  const size = channels * height * width;
+  const pixels = sizeOf(pipeline.folder, settings);
+  const denoiser = pipeline.denoiser(settings.guidanceScale, pixels);
+  const dims = latentDims(pipeline.model, pixels);
+  const size = numel(dims);
   const modelHash = settings.keepTrajectories ? hashModelFolder(pipeline.folder.path) : '';
   const batch = options.batch ?? 4;
   for (let start = 0; start < requests.length; start += batch) {
@@ -120,7 +137,7 @@ export async function* generatePictures(options: GenerateOptions): AsyncGenerato
     while (!next.done) {
       const clean = next.value.predOriginalSample;
       const preview =
-        clean && ((row: number) => tensorToRgb(clean.subarray(row * size, (row + 1) * size), width, height));
+        clean && ((row: number) => latentPreview(pipeline.model, clean.subarray(row * size, (row + 1) * size), dims));
       await options.onStep?.({ positions, step: next.value.step, total: next.value.total, preview });
       options.checkpoint?.();
       next = await loop.next();
@@ -128,7 +145,8 @@ export async function* generatePictures(options: GenerateOptions): AsyncGenerato
     const result = next.value;
     for (const [i, request] of chunk.entries()) {
       const sample = result.samples.slice(i * size, (i + 1) * size);
-      const rgb = tensorToRgb(sample, width, height);
+      const { data: planes, width, height } = await pipeline.decode(sample, dims);
+      const rgb = tensorToRgb(planes, width, height);
       const png = await encodePng(rgb, width, height, {
         northlight: JSON.stringify(settingsText(pipeline, settings, schedule, request)),
       });

@@ -1,20 +1,24 @@
 import { dirname } from 'node:path';
-import { loadTokenizer, type ModelFolder, openModelFolder } from '#models/families/index.ts';
+import { NorthlightError } from '#models/errors.ts';
+import type { Branch, Feeds, ImageModel } from '#models/families/family.ts';
+import { type ModelFolder, openModelFolder } from '#models/families/index.ts';
 import type { Model } from '#models/onnx/ir.ts';
 import { encodeModel } from '#models/onnx/write.ts';
 import { createSession, type Session, type SessionOptions } from '#models/runtime/session.ts';
-import { f32, i64, numel, type Tensor } from '#models/tensor/tensor.ts';
+import { f32, type Tensor } from '#models/tensor/tensor.ts';
 import { insertLora, type LoraScale, type LoraTarget } from '#models/training/lora.ts';
 import { readLoraFile } from '#models/training/lora-file.ts';
 import { parseSchedulerConfig, type SchedulerConfig } from '#pipelines/schedulers/index.ts';
-import type { Denoiser } from './denoiser.ts';
-import { combine } from './guidance.ts';
+import { outputNumbers, toPort } from './feeds.ts';
+import {
+  createNetworkDenoiser,
+  type DenoiserRequest,
+  type NetworkDenoiser,
+  type PromptCondition,
+} from './network-denoiser.ts';
+import { createTextEncoder, type EncodeText } from './text-encoder.ts';
 
-/** A prompt ready for the network: its encoding and that of what to steer away from, each `[T·D]`. */
-export interface PromptCondition {
-  readonly prompt: Float32Array;
-  readonly negative: Float32Array;
-}
+export type { NetworkDenoiser, PromptCondition } from './network-denoiser.ts';
 
 export interface AdapterFile {
   readonly path: string;
@@ -33,55 +37,103 @@ export interface PipelineOptions extends Pick<SessionOptions, 'provider' | 'thre
   readonly live?: LiveAdapter;
 }
 
+/** A picture as a tensor: float32 planes `[3, H, W]` (or `[1, H, W]`) in −1…1. */
+export interface DecodedPicture {
+  readonly data: Float32Array;
+  readonly width: number;
+  readonly height: number;
+}
+
 /** A loaded image model. Close it to free its sessions. */
 export interface ImagePipeline {
   readonly folder: ModelFolder;
+  readonly model: ImageModel;
   readonly scheduler: SchedulerConfig;
-  /** Shape of one sample, `[C, H, W]`. */
+  /** Shape of one sample at the usual size, `[C, H, W]`. */
   readonly dims: readonly [number, number, number];
-  /** Encodings of prompts; each text is encoded once and remembered. */
+  /** What prompts become for the network; each text is encoded once and remembered. */
   encode(texts: readonly string[], negative: string): Promise<PromptCondition[]>;
-  denoiser(guidanceScale: number): Denoiser<PromptCondition>;
+  /** The network with guidance, for pictures of a size in pixels (default: the usual one). */
+  denoiser(guidanceScale: number, request?: Partial<Omit<DenoiserRequest, 'guidanceScale'>>): NetworkDenoiser;
+  /** A finished sample of shape `dims` as a picture. */
+  decode(sample: Float32Array, dims: readonly [number, number, number]): Promise<DecodedPicture>;
   /** Samples sent through the network so far; guidance counts two. */
   readonly calls: { count: number };
   close(): Promise<void>;
 }
 
+/** Encodings that are remembered, at most. */
+const REMEMBERED_BYTES = 32 * 2 ** 20;
+
 /** @throws {NorthlightError} of the model folder, the runtime, or an adapter that does not belong to the model. */
 export async function loadPipeline(directory: string, options: PipelineOptions = {}): Promise<ImagePipeline> {
   const folder = openModelFolder(directory);
+  const { model } = folder;
   const scheduler = parseSchedulerConfig(folder.schedulerConfig, `${folder.path}/scheduler/scheduler_config.json`);
   const session = {
     ...(options.provider ? { provider: options.provider } : {}),
     ...(options.threads ? { threads: options.threads } : {}),
   };
-  let adapted = applyAdapters(folder.unet, options.adapters ?? []);
-  const { live } = options;
-  if (live) adapted = insertLora(adapted, live.targets, live.scale, live.parameters, { as: 'inputs' });
-  const unet =
-    adapted === folder.unet
-      ? await createSession(folder.unetPath, session)
-      : await createSession(encodeModel(adapted), { ...session, folder: dirname(folder.unetPath) });
-  const text = folder.textEncoderPath ? await createSession(folder.textEncoderPath, session) : null;
-  const encoder = text ? createTextEncoder(folder, text) : async () => new Float32Array(0);
-  const calls = { count: 0 };
-  return {
-    folder,
-    scheduler,
-    dims: folder.dims,
-    calls,
-    async encode(texts, negative) {
-      const uncond = await encoder(negative);
-      const out: PromptCondition[] = [];
-      for (const t of texts) out.push({ prompt: await encoder(t), negative: uncond });
-      return out;
-    },
-    denoiser: (guidanceScale) => createDenoiser(folder, unet, guidanceScale, calls, live?.parameters),
-    async close() {
-      await unet.release();
-      await text?.release();
-    },
+  const opened: Session[] = [];
+  const open = async (graph: string | Uint8Array, more: SessionOptions = {}) => {
+    const made = await createSession(graph, { ...session, ...more });
+    opened.push(made);
+    return made;
   };
+  const close = async () => {
+    for (const s of opened.splice(0)) await s.release();
+  };
+  try {
+    const unet = await openDenoiser(folder, options, open);
+    const encoders: EncodeText[] = [];
+    for (const part of model.text) encoders.push(createTextEncoder(part, await open(part.component.path)));
+    const vae = model.vae ? await open(model.vae.decoder.path) : null;
+    const encode = remembering(async (text: string, branch: Branch): Promise<Feeds> => {
+      const encoded = [];
+      for (const encoder of encoders) encoded.push(await encoder(text));
+      return model.condition(encoded, text, branch);
+    });
+    const calls = { count: 0 };
+    return {
+      folder,
+      model,
+      scheduler,
+      dims: folder.dims,
+      calls,
+      async encode(texts, negative) {
+        const uncond = await encode(negative, 'negative');
+        const out: PromptCondition[] = [];
+        for (const t of texts) out.push({ prompt: await encode(t, 'prompt'), negative: uncond });
+        return out;
+      },
+      denoiser(guidanceScale, request = {}) {
+        const { width, height } = sizeOf(folder, request);
+        return createNetworkDenoiser({
+          model,
+          session: unet,
+          request: { ...request, guidanceScale, width, height },
+          calls,
+          live: options.live?.parameters,
+        });
+      },
+      decode: (sample, dims) => decode(model, vae, sample, dims),
+      close,
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+type Open = (graph: string | Uint8Array, more?: SessionOptions) => Promise<Session>;
+
+/** By path where the graph is as it was, so that its weights stay out of this process's own memory. */
+async function openDenoiser(folder: ModelFolder, options: PipelineOptions, open: Open): Promise<Session> {
+  const { adapters = [], live } = options;
+  if (adapters.length === 0 && !live) return open(folder.unetPath);
+  let adapted = applyAdapters(folder.unet, adapters);
+  if (live) adapted = insertLora(adapted, live.targets, live.scale, live.parameters, { as: 'inputs' });
+  return open(encodeModel(adapted), { folder: dirname(folder.unetPath) });
 }
 
 /** The model with every adapter file inserted, in order. @throws {NorthlightError} `lora/…` */
@@ -94,68 +146,67 @@ export function applyAdapters(unet: Model, adapters: readonly AdapterFile[]): Mo
   return model;
 }
 
-function createTextEncoder(folder: ModelFolder, session: Session): (text: string) => Promise<Float32Array> {
-  const [tokens] = folder.contextDims!;
-  const tokenizer = loadTokenizer(folder.tokenizerPath!, tokens);
-  const known = new Map<string, Float32Array>();
-  return async (text) => {
-    const cached = known.get(text);
-    if (cached) return cached;
-    // One prompt at a time: the encoding of a text never depends on its neighbours.
-    const out = await session.run({ input_ids: i64([1, tokens], tokenizer.encode(text)) });
-    const hidden = (out.last_hidden_state ?? Object.values(out)[0]!).data as Float32Array;
-    known.set(text, hidden);
-    return hidden;
+/**
+ * The picture size asked for, or the model's own.
+ * @throws {NorthlightError} `sampling/size`
+ */
+export function sizeOf(
+  folder: ModelFolder,
+  asked: { readonly width?: number | undefined; readonly height?: number | undefined },
+): { width: number; height: number } {
+  const { size } = folder.model;
+  const width = asked.width ?? size.width;
+  const height = asked.height ?? size.height;
+  if (!size.free && (width !== size.width || height !== size.height)) {
+    throw new NorthlightError(
+      'sampling/size',
+      `${folder.name} was exported for ${size.width}x${size.height} pictures, not ${width}x${height}.`,
+      'Leave the size out, or export the model with free sizes.',
+    );
+  }
+  if (width % size.multiple !== 0 || height % size.multiple !== 0) {
+    const near = (n: number) => Math.max(1, Math.round(n / size.multiple)) * size.multiple;
+    throw new NorthlightError(
+      'sampling/size',
+      `${folder.name} makes pictures whose sides are multiples of ${size.multiple}, not ${width}x${height}.`,
+      `Use ${near(width)}x${near(height)}.`,
+    );
+  }
+  return { width, height };
+}
+
+/** Remembers the conditions of texts, the latest of them. */
+function remembering(encode: (text: string, branch: Branch) => Promise<Feeds>): typeof encode {
+  const known = new Map<string, Feeds>();
+  let bytes = 0;
+  const sizeOfFeeds = (feeds: Feeds) => [...feeds.values()].reduce((sum, t) => sum + t.data.byteLength, 0);
+  return async (text, branch) => {
+    const key = `${branch}\n${text}`;
+    const cached = known.get(key);
+    const feeds = cached ?? (await encode(text, branch));
+    if (cached) known.delete(key);
+    else bytes += sizeOfFeeds(feeds);
+    known.set(key, feeds);
+    for (const [oldest, old] of known) {
+      if (bytes <= REMEMBERED_BYTES || oldest === key) break;
+      known.delete(oldest);
+      bytes -= sizeOfFeeds(old);
+    }
+    return feeds;
   };
 }
 
-/**
- * Each sample goes through the network alone (with its guidance twin): kernels choose their summation order by matrix size,
- * so only a fixed size gives a sample the same bytes in any batch. On two cores a larger batch gains nothing.
- */
-function createDenoiser(
-  folder: ModelFolder,
-  session: Session,
-  guidanceScale: number,
-  calls: { count: number },
-  live?: ReadonlyMap<string, Tensor>,
-): Denoiser<PromptCondition> {
-  const dims = folder.dims;
-  const size = numel(dims);
-  const guided = folder.contextDims !== null && guidanceScale !== 1;
-  const rows = guided ? 2 : 1;
-  const sample = new Float32Array(rows * size);
-  const contextSize = folder.contextDims ? numel(folder.contextDims) : 0;
-  const context = new Float32Array(rows * contextSize);
-  const scalarTime = session.inputs.find((p) => p.name === 'timestep')!;
-  const output = session.outputs[0]!.name;
-  const timeTensor = (t: number): Tensor => {
-    const shape = scalarTime.dims.length === 0 ? [] : [rows];
-    const values = new Array<number>(shape.length === 0 ? 1 : rows).fill(t);
-    return scalarTime.dtype === 'float32' ? f32(shape, values) : i64(shape, values.map(Math.round));
-  };
-  return {
-    dims,
-    async predict(samples, timestep, conditions) {
-      const out = new Float32Array(samples.length);
-      for (const [row, condition] of conditions.entries()) {
-        const x = samples.subarray(row * size, (row + 1) * size);
-        for (let r = 0; r < rows; r++) sample.set(x, r * size);
-        const feeds: Record<string, Tensor> = {
-          sample: f32([rows, ...dims], sample),
-          timestep: timeTensor(timestep),
-          ...Object.fromEntries(live ?? []),
-        };
-        if (folder.contextDims) {
-          if (guided) context.set(condition.negative, 0);
-          context.set(condition.prompt, guided ? contextSize : 0);
-          feeds.encoder_hidden_states = f32([rows, ...folder.contextDims], context);
-        }
-        const y = (await session.run(feeds, [output]))[output]!.data as Float32Array;
-        calls.count += rows;
-        out.set(guided ? combine(y.subarray(0, size), y.subarray(size), guidanceScale) : y, row * size);
-      }
-      return out;
-    },
-  };
+async function decode(
+  model: ImageModel,
+  vae: Session | null,
+  sample: Float32Array,
+  dims: readonly [number, number, number],
+): Promise<DecodedPicture> {
+  if (!vae || !model.vae) return { data: sample, width: dims[2], height: dims[1] };
+  const { scalingFactor, shiftFactor, decoder } = model.vae;
+  const port = decoder.signature.inputs[0]!;
+  const latent = sample.map((v) => v / scalingFactor + shiftFactor);
+  const out = await vae.run({ [port.name]: toPort(port.dtype, f32([1, ...dims], latent)) });
+  const picture = (out.sample ?? Object.values(out)[0])!;
+  return { data: outputNumbers(picture), width: picture.dims[3]!, height: picture.dims[2]! };
 }

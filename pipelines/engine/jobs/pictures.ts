@@ -81,7 +81,9 @@ export async function makePictures(sets: readonly PictureSet[], context: JobCont
             lastPreview = now;
             for (const [row, p] of positions.entries()) {
               const { request, position } = missing[p]!;
-              const png = await encodePng(preview(row), pipeline.dims[2], pipeline.dims[1]);
+              const small = preview(row);
+              if (!small) continue;
+              const png = await encodePng(small.rgb, small.width, small.height);
               const hash = storeBlob(context.project, png);
               context.event('previewFile', { hash, prompt: request.prompt, index: position, step, total });
             }

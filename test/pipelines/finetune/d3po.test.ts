@@ -134,7 +134,12 @@ describe('the training graph', () => {
       parameters: [...parameters.keys()],
       items,
       dims: DIMS,
-      contextDims: CONTEXT as [number, number],
+      ports: {
+        sample: 'sample',
+        timestep: 'timestep',
+        output: 'out_sample',
+        conditions: [{ name: 'encoder_hidden_states', dtype: 'float32', dims: CONTEXT, batched: true }],
+      },
       guidanceScale,
       beta,
       ratioClip,
@@ -163,8 +168,8 @@ describe('the training graph', () => {
       prev: normal('prev', [rows, ...DIMS]),
       reference: normal('reference', [rows, ...DIMS]),
       timestep: i64([rows], [900, 500, 700, 100]),
-      prompt: normal('prompt', [rows, ...CONTEXT]),
-      negative: normal('negative', [rows, ...CONTEXT]),
+      'prompt/encoder_hidden_states': normal('prompt', [rows, ...CONTEXT]),
+      'negative/encoder_hidden_states': normal('negative', [rows, ...CONTEXT]),
       a: column([0.9, 0.8, 1.1, 0.95]),
       b: column([-0.3, -0.5, 0.2, -0.1]),
       std: column([0.9, 1.3, 0.8, 1.1]),
@@ -198,8 +203,8 @@ describe('the training graph', () => {
             encoder_hidden_states: f32([1, ...CONTEXT], context),
           })
         ).out_sample!.data as Float32Array;
-      const c = await ask(row('prompt', r));
-      const u = await ask(row('negative', r));
+      const c = await ask(row('prompt/encoder_hidden_states', r));
+      const u = await ask(row('negative/encoder_hidden_states', r));
       const [a, b, std] = ['a', 'b', 'std'].map((name) => row(name, r)[0]!) as [number, number, number];
       const x = row('sample', r);
       const prev = row('prev', r);

@@ -1,0 +1,43 @@
+import { createHash } from 'node:crypto';
+import { existsSync, readdirSync } from 'node:fs';
+import { join, relative } from 'node:path';
+import { sha256File } from '#models/files.ts';
+
+/** Folders whose files decide what a model makes. */
+const PARTS = [
+  'unet',
+  'transformer',
+  'denoiser',
+  'text_encoder',
+  'text_encoder_2',
+  'text_encoder_3',
+  'tokenizer',
+  'tokenizer_2',
+  'tokenizer_3',
+  'vae_decoder',
+  'vae_encoder',
+  'scheduler',
+  'onnx',
+];
+
+/** SHA-256 over the sorted list of `(file, SHA-256)` of what decides the model's output. */
+export function hashModelFolder(directory: string): string {
+  const hash = createHash('sha256');
+  for (const file of modelFiles(directory))
+    hash.update(`${relative(directory, file).replaceAll('\\', '/')}\n${sha256File(file)}\n`);
+  return hash.digest('hex');
+}
+
+/** The files of a model, sorted: its index and everything in the folders of its parts. */
+export function modelFiles(directory: string): string[] {
+  const inside = PARTS.map((part) => join(directory, part))
+    .filter((folder) => existsSync(folder))
+    .flatMap(filesIn);
+  return [join(directory, 'model_index.json'), ...inside].sort();
+}
+
+function filesIn(folder: string): string[] {
+  return readdirSync(folder, { recursive: true, withFileTypes: true }).flatMap((e) =>
+    e.isFile() ? [join(e.parentPath, e.name)] : [],
+  );
+}
