@@ -36,10 +36,12 @@ export function trainingSessionOptions(
 /**
  * What must be in the environment of a process before it runs large graphs (glibc reads it at start): large buffers are
  * kept for reuse rather than given back and zeroed again at every operator, in pages of 2 MB. 2²⁵ is the largest threshold
- * that glibc takes; it ignores larger ones.
+ * that glibc takes; it ignores larger ones. One arena for all threads: the others are made of 64 MB heaps, which go back to the
+ * system whenever they are empty.
  */
 export const COMPUTE_ENVIRONMENT: Readonly<Record<string, string>> = {
   MALLOC_MMAP_THRESHOLD_: String(2 ** 25),
   MALLOC_TRIM_THRESHOLD_: String(2 ** 32),
+  MALLOC_ARENA_MAX: '1',
   GLIBC_TUNABLES: 'glibc.malloc.hugetlb=1',
 };
