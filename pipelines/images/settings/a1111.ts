@@ -72,13 +72,14 @@ export function a1111Pairs(line: string): Map<string, string> {
     const quoted = QUOTED.exec(line)?.[0];
     const comma = line.indexOf(',', start);
     const value = quoted ?? line.slice(start, comma < 0 ? undefined : comma);
-    pairs.set(key.trimEnd(), quoted === undefined ? value : unquote(quoted));
+    pairs.set(key.trimEnd(), unquote(value));
     from = start + value.length + 1;
   }
   return pairs;
 }
 
 function unquote(text: string): string {
+  if (!text.startsWith('"') || !text.endsWith('"')) return text;
   try {
     const value: unknown = JSON.parse(text);
     return typeof value === 'string' ? value : text;

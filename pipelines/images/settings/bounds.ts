@@ -16,7 +16,7 @@ export const maybeNumber = tolerant(
     z.number(),
     z
       .string()
-      .regex(/^-?\d{1,20}(\.\d{1,20})?$/)
+      .regex(/^-?\d{1,20}(\.\d{1,25})?(e[+-]?\d{1,3})?$/i)
       .transform(Number),
   ]),
 );

@@ -7,8 +7,8 @@ const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
 const text = z.string().max(100_000);
 const whole = z.number().int();
 
-/** The text `northlight` of our pictures: all that makes the same bytes again on the same machine. Unknown keys are kept. */
-export const northlightSettings = z.looseObject({
+/** The text `northlight` of our pictures: all that makes the same bytes again on the same machine. */
+export const northlightSettings = z.object({
   /** Of the program. */
   version: text,
   model: z.object({ name: text, /** Of the folder: sorted files and their SHA-256. */ hash: sha256 }),
@@ -31,6 +31,10 @@ export const northlightSettings = z.looseObject({
   keepTrajectories: z.boolean(),
   width: whole,
   height: whole,
+  /** Layer of the text encoder, counted from the end: 1 is the last. */
+  clipSkip: whole,
+  /** Strength of image to image, 0…1; null for a picture from noise alone. */
+  denoising: z.number().nullable(),
   /** What ran the networks. */
   provider: text,
 });
@@ -54,8 +58,8 @@ export function northlightPicture(json: string): PictureSettings | null {
       seed,
     },
     ...{ width, height, modelName: own.model.name, modelHash: own.model.hash, loras: own.adapters },
-    clipSkip: null,
-    denoising: null,
+    clipSkip: own.clipSkip,
+    denoising: own.denoising,
     other: { version: own.version, provider: own.provider, eta: String(own.eta), index: String(own.index) },
     own,
   };
