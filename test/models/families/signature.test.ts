@@ -233,11 +233,12 @@ test('a file cut in the middle of its weights is called cut short', () => {
 
 test('the precision is that of most weights, not of the first or last', () => {
   const op = createBuilder();
-  op.initializer('few', f32([64], new Float32Array(64)));
-  op.initializer('most', { dtype: 'float16', dims: [4, 64], data: new Uint16Array(256) });
-  op.initializer('none', i64([300], new Array(300).fill(0)));
   op.output(op.tanh(op.input('x', 'float32', [1])), 'y');
+  const model = op.toModel('half');
+  model.graph.initializers.set('few', f32([64], new Float32Array(64)));
+  model.graph.initializers.set('most', { dtype: 'float16', dims: [4, 64], data: new Uint16Array(256) });
+  model.graph.initializers.set('none', i64([300], new Array(300).fill(0)));
   const path = join(folder, 'half.onnx');
-  writeFileSync(path, encodeModel(op.toModel('half')));
+  writeFileSync(path, encodeModel(model));
   expect(readSignature(path)).toMatchObject({ precision: 'float16', parameters: 320 });
 });
