@@ -3,7 +3,7 @@ import { join, resolve } from 'node:path';
 import type { z } from 'zod';
 import { NorthlightError } from '#models/errors.ts';
 import { hashModelFolder } from '#models/families/index.ts';
-import { sha256File, writeFileAtomic } from '#models/files.ts';
+import { writeFileAtomic } from '#models/files.ts';
 import { readSafetensors, writeSafetensors } from '#models/tensor/safetensors.ts';
 import { f32, type Tensor } from '#models/tensor/tensor.ts';
 import { createReward } from '#pipelines/rewards/index.ts';
@@ -11,6 +11,7 @@ import type { ImageItem } from '#pipelines/rewards/types.ts';
 import { generatePictures } from '#pipelines/sampling/generate.ts';
 import { type AdapterFile, type ImagePipeline, loadPipeline } from '#pipelines/sampling/pipeline.ts';
 import { writeTrajectory } from '#pipelines/sampling/trajectory.ts';
+import { hashAdapter } from '#pipelines/sampling/used-adapters.ts';
 import type { SamplerName } from '#pipelines/schedulers/names.ts';
 import { bundledModelsFolder } from './bundled.ts';
 import type { CommonOptions, Io } from './command.ts';
@@ -77,7 +78,6 @@ export async function runSample(options: Options, io: Io): Promise<SampleResult>
       pipeline,
       settings,
       requests,
-      adapterHash: adapters.length > 0 ? adapters.map((a) => sha256File(a.path)).join('+') : null,
       ...(options.batch ? { batch: options.batch } : {}),
       ...(initialNoise ? { initialNoise } : {}),
       onStep: ({ positions, step }) =>
@@ -109,7 +109,7 @@ export async function runSample(options: Options, io: Io): Promise<SampleResult>
     }
     const manifest = {
       model: { name: pipeline.folder.name, sha256: hashModelFolder(pipeline.folder.path) },
-      adapters: adapters.map((a) => ({ weight: a.weight, sha256: sha256File(a.path) })),
+      adapters: adapters.map((a) => ({ weight: a.weight, sha256: hashAdapter(a.path) })),
       settings,
       provider: options.provider === 'auto' ? 'cpu' : options.provider,
       files,

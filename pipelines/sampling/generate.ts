@@ -7,9 +7,11 @@ import { encodePng, tensorToRgb } from '#pipelines/images/images.ts';
 import { createGaussianSchedule, type SamplerName, samplerOf } from '#pipelines/schedulers/index.ts';
 import type { GaussianSchedule } from '#pipelines/schedulers/types.ts';
 import { latentPreview, type PreviewPicture } from './latent-preview.ts';
-import { type SampleRow, sampleLoop } from './loop.ts';
+import { initialNoiseOf, type SampleRow, sampleLoop } from './loop.ts';
 import { type ImagePipeline, type PromptCondition, sizeOf } from './pipeline.ts';
+import { settingsText } from './settings-text.ts';
 import type { Trajectory, TrajectoryMetadata } from './trajectory.ts';
+import { usedAdapters } from './used-adapters.ts';
 
 /** How to sample; the same settings and seed give the same bytes on CPU, at any batch. */
 export interface SamplingSettings {
@@ -56,7 +58,6 @@ export interface GenerateOptions {
   readonly batch?: number;
   /** Unit normal start `[N, C, H, W]` for all requests, in place of seeded noise. */
   readonly initialNoise?: Float32Array;
-  readonly adapterHash?: string | null;
   /**
    * After every step; at every `previewEvery`-th, `preview` gives the predicted clean picture of row `i` of the batch, small
    * where samples are latents, and null where it cannot be had without decoding.
@@ -107,7 +108,8 @@ export async function* generatePictures(options: GenerateOptions): AsyncGenerato
   const denoiser = pipeline.denoiser(settings.guidanceScale, pixels);
   const dims = latentDims(pipeline.model, pixels);
   const size = numel(dims);
-  const modelHash = settings.keepTrajectories ? hashModelFolder(pipeline.folder.path) : '';
+  const modelHash = hashModelFolder(pipeline.folder.path);
+  const adapters = usedAdapters(pipeline.options);
   const batch = options.batch ?? 4;
   for (let start = 0; start < requests.length; start += batch) {
     const chunk = requests.slice(start, start + batch);
@@ -147,9 +149,26 @@ export async function* generatePictures(options: GenerateOptions): AsyncGenerato
       const sample = result.samples.slice(i * size, (i + 1) * size);
       const { data: planes, width, height } = await pipeline.decode(sample, dims);
       const rgb = tensorToRgb(planes, width, height);
-      const png = await encodePng(rgb, width, height, {
-        northlight: JSON.stringify(settingsText(pipeline, settings, schedule, request)),
+      const text = settingsText({
+        ...request,
+        model: { name: pipeline.folder.name, hash: modelHash },
+        adapters,
+        negativePrompt: settings.negativePrompt,
+        seed: settings.seed,
+        startHash: startHash(settings, request, size, options.initialNoise, start + i),
+        scheduler: settings.scheduler ?? samplerOf(pipeline.scheduler),
+        schedulerConfig: pipeline.scheduler,
+        steps: settings.steps,
+        eta: settings.eta,
+        guidanceScale: settings.guidanceScale,
+        keepTrajectories: settings.keepTrajectories,
+        width,
+        height,
+        clipSkip: 1,
+        denoising: null,
+        provider: pipeline.options.provider ?? 'cpu',
       });
+      const png = await encodePng(rgb, width, height, text);
       const data = result.trajectories?.[i];
       yield {
         ...request,
@@ -160,25 +179,16 @@ export async function* generatePictures(options: GenerateOptions): AsyncGenerato
         height,
         png,
         hash: createHash('sha256').update(png).digest('hex'),
-        trajectory: data ? { data, origin: originOf(options, schedule, request, modelHash) } : null,
+        trajectory: data ? { data, origin: originOf(options, schedule, request, modelHash, adapters) } : null,
       };
     }
   }
 }
 
-function settingsText(pipeline: ImagePipeline, s: SamplingSettings, schedule: GaussianSchedule, r: PictureRequest) {
-  return {
-    model: pipeline.folder.name,
-    prompt: r.prompt,
-    negativePrompt: s.negativePrompt,
-    seed: s.seed,
-    index: r.index,
-    noiseIndex: r.noiseIndex,
-    scheduler: schedule.name,
-    steps: s.steps,
-    eta: s.eta,
-    guidanceScale: s.guidanceScale,
-  };
+/** SHA-256 of the starting noise of one picture: its place in what was given, else its own. */
+function startHash(s: SamplingSettings, r: PictureRequest, size: number, given: Float32Array | undefined, at: number) {
+  const noise = given?.slice(at * size, (at + 1) * size) ?? initialNoiseOf({ ...r, seed: s.seed }, size);
+  return createHash('sha256').update(new Uint8Array(noise.buffer)).digest('hex');
 }
 
 function originOf(
@@ -186,6 +196,7 @@ function originOf(
   schedule: GaussianSchedule,
   r: PictureRequest,
   modelHash: string,
+  adapters: readonly { readonly hash: string }[],
 ): TrajectoryMetadata {
   const { settings, pipeline } = options;
   return {
@@ -199,7 +210,7 @@ function originOf(
     eta: settings.eta,
     predictionType: schedule.predictionType,
     modelHash,
-    adapterHash: options.adapterHash ?? null,
+    adapterHash: adapters.map((a) => a.hash).join('+') || null,
     schedulerConfig: { ...pipeline.folder.schedulerConfig },
   };
 }

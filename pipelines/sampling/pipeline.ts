@@ -46,6 +46,8 @@ export interface DecodedPicture {
 
 /** A loaded image model. Close it to free its sessions. */
 export interface ImagePipeline {
+  /** What it was opened with. */
+  readonly options: PipelineOptions;
   readonly folder: ModelFolder;
   readonly model: ImageModel;
   readonly scheduler: SchedulerConfig;
@@ -95,6 +97,7 @@ export async function loadPipeline(directory: string, options: PipelineOptions =
     });
     const calls = { count: 0 };
     return {
+      options,
       folder,
       model,
       scheduler,

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { z } from 'zod';
-import { sha256File, writeFileAtomic } from '#models/files.ts';
+import { writeFileAtomic } from '#models/files.ts';
 import type { JobContext } from '#pipelines/engine/job-protocol.ts';
 import { encodePng } from '#pipelines/images/images.ts';
 import {
@@ -71,7 +71,6 @@ export async function makePictures(sets: readonly PictureSet[], context: JobCont
           pipeline,
           settings: set.settings,
           requests: missing.map((m) => m.request),
-          adapterHash: set.adapterPath ? sha256File(set.adapterPath) : null,
           previewEvery: PREVIEW_EVERY,
           checkpoint: () => stopIfAsked(context),
           onStep: async ({ positions, step, total, preview }) => {

@@ -19,8 +19,8 @@ export const northlightSettings = z.object({
   seed: whole,
   index: whole,
   noiseIndex: whole,
-  /** SHA-256 of the starting noise where it came from a file; null: it came from the seed. */
-  startHash: sha256.nullable(),
+  /** SHA-256 of the starting noise (float32, unit normal): tells whether it came from the seed. */
+  startHash: sha256,
   scheduler: z.enum(SAMPLERS),
   /** SHA-256 of the scheduler's configuration as JSON. */
   schedulerConfigHash: sha256,

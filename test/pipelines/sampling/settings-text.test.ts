@@ -35,7 +35,7 @@ const origin: fc.Arbitrary<PictureOrigin> = fc.record({
   seed: fc.nat(),
   index: fc.nat(511),
   noiseIndex: fc.nat(511),
-  startHash: fc.constant(null),
+  startHash: hex64,
   scheduler: fc.constantFrom(...SAMPLERS),
   schedulerConfig: fc.constantFrom(config, parseSchedulerConfig({ use_karras_sigmas: true })),
   steps: fc.integer({ min: 1, max: 1000 }),
@@ -116,7 +116,7 @@ describe('the texts of a picture', () => {
     adapters: [],
     prompt: 'a red tulip',
     negativePrompt: '',
-    ...{ seed: 7, index: 0, noiseIndex: 0, startHash: null, scheduler: 'dpm-solver-multistep' },
+    ...{ seed: 7, index: 0, noiseIndex: 0, startHash: '0'.repeat(64), scheduler: 'dpm-solver-multistep' },
     ...{ schedulerConfig: config, steps: 20, eta: 0, guidanceScale: 3, keepTrajectories: false },
     ...{ width: 64, height: 64, clipSkip: 1, denoising: null, provider: 'cpu' },
   };
