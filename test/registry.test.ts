@@ -28,6 +28,7 @@ const REGISTRIES: readonly Registry[] = [
       'prediction',
       'prediction-sigma',
       'sigmas',
+      'thresholding',
       'timesteps',
       'variance-preserving',
     ],

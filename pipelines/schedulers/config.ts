@@ -32,6 +32,8 @@ const schedulerConfig = z
     clip_sample: z.boolean().optional(),
     clip_sample_range: z.number().gt(0).default(1),
     thresholding: z.boolean().default(false),
+    dynamic_thresholding_ratio: z.number().gt(0).lte(1).default(0.995),
+    sample_max_value: z.number().min(1).default(1),
     variance_type: optional(z.string()),
     // Solvers
     algorithm_type: z.enum(['dpmsolver', 'dpmsolver++', 'sde-dpmsolver', 'sde-dpmsolver++']).default('dpmsolver++'),

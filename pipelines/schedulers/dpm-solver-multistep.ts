@@ -18,10 +18,11 @@ export function placeOf(sigma: number): Place {
   return { alpha, sigma: sigma * alpha, lambda: -Math.log(sigma) };
 }
 
-/** The grid of a multistep solver, with the predicted clean sample at each evaluation. */
-export function solverGrid(config: SchedulerConfig, steps: number) {
-  const { timesteps, sigmas } = sigmaGrid(config, timestepsOf(config, steps, 'before-clean'), { multistep: true });
-  const places = sigmas.map(placeOf);
+/** The grid of a multistep solver without its first `skip` steps, with the predicted clean sample at each evaluation. */
+export function solverGrid(config: SchedulerConfig, steps: number, skip: number) {
+  const grid = sigmaGrid(config, timestepsOf(config, steps, 'before-clean'), { multistep: true });
+  const timesteps = grid.timesteps.slice(skip);
+  const places = grid.sigmas.slice(skip).map(placeOf);
   const cleans = timesteps.map((_, i): Linear => {
     const p = predictionOf(config.prediction_type, places[i]!.alpha, places[i]!.sigma);
     return combine([p.x0Sample, sampleAt(i)], [p.x0Output, outputAt(i)]);
@@ -34,7 +35,7 @@ export function solverGrid(config: SchedulerConfig, steps: number) {
  * order 1 to 3. x = α·x₀ + σ·ε, λ = ln α/σ, m = x̂₀.
  * @throws {NorthlightError} `scheduler/unsupported` for the older algorithms in ε, and for order 3 with noise.
  */
-export function dpmSolverSteps(config: SchedulerConfig, steps: number): GaussianStep[] {
+export function dpmSolverSteps(config: SchedulerConfig, steps: number, skip = 0): GaussianStep[] {
   const sde = config.algorithm_type === 'sde-dpmsolver++';
   if (config.algorithm_type === 'dpmsolver' || config.algorithm_type === 'sde-dpmsolver') {
     throw new NorthlightError(
@@ -50,10 +51,10 @@ export function dpmSolverSteps(config: SchedulerConfig, steps: number): Gaussian
       'Set "solver_order" to 2 in scheduler_config.json.',
     );
   }
-  const { timesteps, places, cleans } = solverGrid(config, steps);
+  const { timesteps, places, cleans } = solverGrid(config, steps, skip);
   return timesteps.map((timestep, i) => {
     const [at, to] = [places[i]!, places[i + 1]!];
-    const left = steps - i;
+    const left = timesteps.length - i;
     const last = left === 1 && (config.euler_at_final || (config.lower_order_final && steps < 15) || to.sigma === 0);
     const nearLast = left === 2 && config.lower_order_final && steps < 15;
     const order = Math.min(config.solver_order, i + 1, last ? 1 : nearLast ? 2 : 3);

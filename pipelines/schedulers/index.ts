@@ -58,6 +58,10 @@ export function createGaussianSchedule(
 ): GaussianSchedule {
   const name = options.name ?? samplerOf(config);
   refuseUnsupported(config, name);
+  const skip = options.skipSteps ?? 0;
+  if (!(Number.isInteger(skip) && skip >= 0 && skip <= options.steps)) {
+    throw new RangeError(`${skip} of ${options.steps} steps cannot be left out.`);
+  }
   if (!(options.eta >= 0 && options.eta <= 1)) {
     throw new NorthlightError('scheduler/eta', `eta is ${options.eta}.`, 'Use a number from 0 to 1.');
   }
@@ -66,8 +70,11 @@ export function createGaussianSchedule(
     name,
     predictionType: config.prediction_type,
     initNoiseSigma: initialSigma(config, name, options.steps),
-    steps: stepsOf(name, config, options),
-    clipSampleRange: config.clip_sample ? config.clip_sample_range : null,
+    steps: skip === options.steps ? [] : stepsOf(name, config, options, skip),
+    clipSampleRange: config.clip_sample && !config.thresholding ? config.clip_sample_range : null,
+    dynamicThreshold: config.thresholding
+      ? { ratio: config.dynamic_thresholding_ratio, max: config.sample_max_value }
+      : null,
   };
 }
 
@@ -85,26 +92,27 @@ export function createMaskedSchedule(
   return { kind: 'masked', name, steps };
 }
 
-function stepsOf(name: SamplerName, config: SchedulerConfig, options: ScheduleOptions): GaussianStep[] {
+function stepsOf(name: SamplerName, config: SchedulerConfig, options: ScheduleOptions, skip: number): GaussianStep[] {
   switch (name) {
     case 'ddim':
     case 'ddpm':
-      return variancePreservingSteps(name, config, options);
+      return variancePreservingSteps(name, config, options).slice(skip);
     case 'pndm':
-      return pndmSteps(config, options.steps);
+      return pndmSteps(config, options.steps, skip);
     case 'euler':
     case 'euler-ancestral':
-      return eulerSteps(config, options.steps, name === 'euler-ancestral');
+      return eulerSteps(config, options.steps, name === 'euler-ancestral').slice(skip);
     case 'heun':
-      return heunSteps(config, options.steps);
+      // Two evaluations per step, the second of which remembers the first alone.
+      return heunSteps(config, options.steps).slice(2 * skip);
     case 'dpm-solver-multistep':
-      return dpmSolverSteps(config, options.steps);
+      return dpmSolverSteps(config, options.steps, skip);
     case 'unipc':
-      return uniPcSteps(config, options.steps);
+      return uniPcSteps(config, options.steps, skip);
     case 'lcm':
-      return lcmSteps(config, options.steps);
+      return lcmSteps(config, options.steps).slice(skip);
     default:
-      return flowSteps(name, config, options);
+      return flowSteps(name, config, options).slice(skip);
   }
 }
 
@@ -121,18 +129,12 @@ function refuseUnsupported(config: SchedulerConfig, name: SamplerName): void {
       `Choose ${isFlow(name) ? samplerOf(config) : 'flow-match-euler'} for this model.`,
     );
   }
-  if (config.thresholding) {
+  if ((config.clip_sample || config.thresholding) && !CLIPS.includes(name)) {
+    const key = config.thresholding ? 'thresholding' : 'clip_sample';
     throw new NorthlightError(
       'scheduler/unsupported',
-      'scheduler_config.json asks for dynamic thresholding, which is not a Gaussian step.',
-      'Set "thresholding" to false (and "clip_sample" to true for pixel models).',
-    );
-  }
-  if (config.clip_sample && !CLIPS.includes(name)) {
-    throw new NorthlightError(
-      'scheduler/unsupported',
-      `scheduler_config.json clips the predicted sample, which the sampler "${name}" does not do.`,
-      'Choose ddim or ddpm, or set "clip_sample" to false.',
+      `scheduler_config.json ${config.thresholding ? 'thresholds' : 'clips'} the predicted sample, which the sampler "${name}" does not do.`,
+      `Choose ddim or ddpm, or set "${key}" to false.`,
     );
   }
 }

@@ -14,10 +14,10 @@ const RUNGE_KUTTA = [1 / 6, 1 / 3, 1 / 3, 1 / 6];
  * PNDM: pseudo-numerical methods on the DDIM transfer. The first three steps by fourth-order Runge–Kutta, the rest by linear
  * multistep; with `skip_prk_steps` (or fewer than four steps), linear multistep from the start, whose first step is taken twice (steps + 1 evaluations).
  */
-export function pndmSteps(config: SchedulerConfig, steps: number): GaussianStep[] {
+export function pndmSteps(config: SchedulerConfig, steps: number, skip = 0): GaussianStep[] {
   const alphas = alphasCumprodOf(config);
   const stride = Math.floor(config.num_train_timesteps / steps);
-  const visited = timestepsOf(config, steps);
+  const visited = timestepsOf(config, steps).slice(skip);
   const out: GaussianStep[] = [];
   /** DDIM's deterministic transfer of a sample along a slope: eq. 11. */
   const transfer = (from: number, to: number, sample: Linear, slope: Linear): Linear => {
@@ -51,7 +51,7 @@ export function pndmSteps(config: SchedulerConfig, steps: number): GaussianStep[
     });
 
   // A start needs a step after it, or its half steps would leave the range of timesteps.
-  const rungeKutta = config.skip_prk_steps || steps < 4 ? 0 : 3;
+  const rungeKutta = config.skip_prk_steps || visited.length < 4 ? 0 : 3;
   const half = Math.floor(stride / 2);
   for (let k = 0; k < rungeKutta; k++) {
     const t = visited[k]!;

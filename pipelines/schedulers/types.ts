@@ -32,6 +32,12 @@ export interface GaussianStep {
   readonly noise: number;
 }
 
+/** Quantile of |x̂₀| that a sample is held to, and how large it may be. */
+export interface DynamicThreshold {
+  readonly ratio: number;
+  readonly max: number;
+}
+
 /** A sampler laid out for one number of inference steps, from noisy to clean. */
 export interface GaussianSchedule {
   readonly kind: 'gaussian';
@@ -43,6 +49,8 @@ export interface GaussianSchedule {
   readonly steps: readonly GaussianStep[];
   /** Clamp of the predicted original sample to ±range, or null. Policy-gradient algorithms refuse a schedule that clips. */
   readonly clipSampleRange: number | null;
+  /** Dynamic thresholding of the predicted original sample (thresholding.ts), or null; refused where clipping is. */
+  readonly dynamicThreshold: DynamicThreshold | null;
 }
 
 export interface ScheduleOptions {
@@ -54,6 +62,11 @@ export interface ScheduleOptions {
    * least 1, so that σ > 0 and every step has a log-probability, as in the DDPO and D3PO code; for kept trajectories.
    */
   readonly finalAlphaCumprod?: 'config' | 'keep-noise';
+  /**
+   * Steps left out at the noisy end, 0 … steps: the run starts from a picture, at the level of the first step that is left.
+   * A solver with a memory starts there without one. Default 0.
+   */
+  readonly skipSteps?: number;
   /** Tokens of the picture, for flow models whose shift follows it (`use_dynamic_shifting`). */
   readonly imageSequenceLength?: number;
 }

@@ -8,11 +8,11 @@ import type { GaussianStep } from './types.ts';
  * B(h) = h (`bh1`) or e^h − 1 (`bh2`). The corrector needs the evaluation at the predicted sample, so it comes one step later
  * and costs nothing.
  */
-export function uniPcSteps(config: SchedulerConfig, steps: number): GaussianStep[] {
-  const { timesteps, places, cleans } = solverGrid(config, steps);
+export function uniPcSteps(config: SchedulerConfig, steps: number, skip = 0): GaussianStep[] {
+  const { timesteps, places, cleans } = solverGrid(config, steps, skip);
   const bh1 = config.solver_type === 'bh1';
   const orders = timesteps.map((_, i) =>
-    Math.min(config.solver_order, i + 1, config.lower_order_final ? steps - i : steps),
+    Math.min(config.solver_order, i + 1, config.lower_order_final ? timesteps.length - i : steps),
   );
   /** From evaluation `i` to the next place without its sample's share: −α·(φ₁·m + B·Σ ρ·D). */
   const drift = (i: number, rhos: readonly number[], slopes: readonly Linear[]): Linear => {
@@ -43,7 +43,7 @@ export function uniPcSteps(config: SchedulerConfig, steps: number): GaussianStep
   return timesteps.map((timestep, i) => {
     // The corrected sample. What was predicted is x_i = share·corrected_{i−1} + drift, which gives corrected_{i−1} back.
     let current = sampleAt(i);
-    if (i > 0 && !config.disable_corrector.includes(i - 1)) {
+    if (i > 0 && !config.disable_corrector.includes(skip + i - 1)) {
       const order = orders[i - 1]!;
       const { ratios, slopes } = slopesOf(i - 1, order);
       const rhos = order === 1 ? [0.5] : solve(places[i - 1]!, places[i]!, [...ratios, 1], bh1, order);

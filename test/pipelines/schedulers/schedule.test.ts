@@ -36,7 +36,9 @@ describe('scheduler_config.json', () => {
 
   test('what is no Gaussian step is refused with what to do', () => {
     const make = (json: object) => () => createGaussianSchedule(parseSchedulerConfig(json), { steps: 10, eta: 0 });
-    expect(make({ thresholding: true })).toThrow(coded('scheduler/unsupported'));
+    expect(make({ _class_name: 'EulerDiscreteScheduler', thresholding: true })).toThrow(
+      expect.objectContaining({ hint: expect.stringContaining('"thresholding" to false') }),
+    );
     const flow = parseSchedulerConfig({ _class_name: 'FlowMatchEulerDiscreteScheduler' });
     expect(() => createGaussianSchedule(flow, { name: 'ddim', steps: 10, eta: 0 })).toThrow(
       coded('scheduler/unsupported'),
