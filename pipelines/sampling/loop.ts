@@ -1,8 +1,10 @@
 import { NorthlightError } from '#models/errors.ts';
 import { Rng } from '#models/tensor/rng.ts';
 import { numel } from '#models/tensor/tensor.ts';
+import { thresholdSample } from '#pipelines/schedulers/thresholding.ts';
 import type { GaussianSchedule } from '#pipelines/schedulers/types.ts';
 import type { Denoiser } from './denoiser.ts';
+import { type KnownPart, keepKnown, noisedStart } from './image-to-image.ts';
 import { gaussianLogProb, type Trajectory } from './trajectory.ts';
 
 /** One sample to make. All its randomness is a function of `seed`, `index` and `noiseIndex`. */
@@ -20,6 +22,10 @@ export interface SampleLoopOptions<C> {
   readonly rows: readonly SampleRow<C>[];
   /** Unit normal start `[B, ...dims]` instead of the rows' own; `initNoiseSigma` is applied here. */
   readonly initialNoise?: Float32Array;
+  /** Clean samples `[B, ...dims]` to start from, with noise up to the level of the first step; absent: noise alone. */
+  readonly start?: Float32Array;
+  /** What of clean samples stays as it is. */
+  readonly known?: KnownPart;
   /** Needs σ > 0 at every step and no clipping. */
   readonly keepTrajectory: boolean;
   /** Give the predicted clean sample every so many steps; absent: never. */
@@ -52,6 +58,7 @@ export function initialNoiseOf(row: { seed: number; noiseIndex: number }, size: 
 /**
  * The denoising loop: x_T to x_0 through every step of a Gaussian schedule, `x_prev = sample·x_t + output·modelOutput + std·z`,
  * plus what a multistep solver takes from earlier evaluations.
+ * What is known is put back after every step, at the level of noise that is then left, with the row's initial noise.
  * The noise of a row is a pure function of (seed, index, step), never of its place in the batch. Arithmetic is float64, states are
  * float32. Stop iterating to cancel.
  * @throws {NorthlightError} `sampling/not-finite`, `sampling/shape`, `sampling/no-log-prob`.
@@ -60,14 +67,16 @@ export async function* sampleLoop<C>(options: SampleLoopOptions<C>): AsyncGenera
   const { denoiser, schedule, rows } = options;
   const { steps } = schedule;
   const size = numel(denoiser.dims);
-  if (options.keepTrajectory) refuseWithoutLogProb(schedule);
-  let samples = start(options, size);
+  if (options.keepTrajectory) refuseWithoutLogProb(schedule, options.known !== undefined);
+  const initial = initialNoise(options, size);
+  let samples = start(options, initial);
   const trajectories = options.keepTrajectory ? rows.map(() => emptyTrajectory(options, size)) : undefined;
   trajectories?.forEach((t, row) => {
     t.states.set(samples.subarray(row * size, (row + 1) * size), 0);
   });
   const conditions = rows.map((row) => row.condition);
   const mean = new Float64Array(size);
+  const x0 = new Float64Array(size);
   const z = new Float32Array(size);
   const remembered = Math.max(...steps.map((step) => step.past.length));
   /** Earlier evaluations, the latest first. */
@@ -88,19 +97,18 @@ export async function* sampleLoop<C>(options: SampleLoopOptions<C>): AsyncGenera
     for (const [row, { seed, index }] of rows.entries()) {
       const offset = row * size;
       if (step.std > 0) new Rng(seed).fork('noise', index, i).fillNormal(z);
+      for (let d = 0; d < size; d++) x0[d] = step.x0Sample * samples[offset + d]! + step.x0Output * output[offset + d]!;
+      const limited = limit(x0, schedule);
+      clean?.set(limited, offset);
       for (let d = 0; d < size; d++) {
-        const x = samples[offset + d]!;
-        const o = output[offset + d]!;
-        const x0 = step.x0Sample * x + step.x0Output * o;
-        const clamped = clamp(x0, schedule.clipSampleRange);
-        let m = step.sample * x + step.output * o + step.x0Weight * (clamped - x0);
+        let m = step.sample * samples[offset + d]! + step.output * output[offset + d]!;
+        if (limited !== x0) m += step.x0Weight * (limited[d]! - x0[d]!);
         for (let k = 0; k < step.past.length; k++) {
           const before = past[k]!;
           m += step.past[k]!.sample * before.samples[offset + d]! + step.past[k]!.output * before.output[offset + d]!;
         }
         mean[d] = m;
         next[offset + d] = step.std > 0 ? mean[d]! + step.std * z[d]! : mean[d]!;
-        if (clean !== null) clean[offset + d] = clamped;
       }
       const state = next.subarray(offset, offset + size);
       if (!state.every(Number.isFinite)) throw notFinite(index, i, steps.length);
@@ -110,6 +118,12 @@ export async function* sampleLoop<C>(options: SampleLoopOptions<C>): AsyncGenera
         // Of the float32 state as kept, not of the noise that led to it: training sees the same numbers.
         trajectory.logProbs[i] = gaussianLogProb(state, mean, step.std);
       }
+    }
+    if (options.known) {
+      // The last step leads to a clean sample, whatever trace of noise its solver leaves.
+      const { signal, noise } = steps[i + 1] ?? { signal: 1, noise: 0 };
+      keepKnown(next, options.known, initial, signal, noise);
+      if (clean) keepKnown(clean, options.known, initial, 1, 0);
     }
     if (remembered > 0) {
       past.unshift({ samples, output });
@@ -121,20 +135,36 @@ export async function* sampleLoop<C>(options: SampleLoopOptions<C>): AsyncGenera
   return trajectories === undefined ? { samples } : { samples, trajectories };
 }
 
-function start<C>(options: SampleLoopOptions<C>, size: number): Float32Array {
-  const { rows, schedule, initialNoise } = options;
-  const samples = new Float32Array(rows.length * size);
-  if (initialNoise !== undefined && initialNoise.length !== samples.length) {
+/** Unit normal `[B, ...dims]`: what was given, or the rows' own. */
+function initialNoise<C>({ rows, initialNoise: given }: SampleLoopOptions<C>, size: number): Float32Array {
+  const noise = new Float32Array(rows.length * size);
+  if (given !== undefined && given.length !== noise.length) {
     throw new NorthlightError(
       'sampling/shape',
-      `The starting noise has ${initialNoise.length} numbers; ${rows.length} samples of ${size} need ${samples.length}.`,
+      `The starting noise has ${given.length} numbers; ${rows.length} samples of ${size} need ${noise.length}.`,
       'Give one unit-normal start per sample, in the shape of the model.',
     );
   }
-  if (initialNoise !== undefined) samples.set(initialNoise);
-  else for (const [row, own] of rows.entries()) samples.set(initialNoiseOf(own, size), row * size);
-  if (schedule.initNoiseSigma !== 1) for (let i = 0; i < samples.length; i++) samples[i]! *= schedule.initNoiseSigma;
+  if (given !== undefined) noise.set(given);
+  else for (const [row, own] of rows.entries()) noise.set(initialNoiseOf(own, size), row * size);
+  return noise;
+}
+
+function start<C>({ schedule, start: clean, known }: SampleLoopOptions<C>, noise: Float32Array): Float32Array {
+  const [first] = schedule.steps;
+  const samples = clean ? noisedStart(clean, noise, first) : noise.map((z) => z * schedule.initNoiseSigma);
+  if (known) keepKnown(samples, known, noise, first?.signal ?? 1, first?.noise ?? 0);
   return samples;
+}
+
+/** The predicted clean sample as the schedule's configuration wants it: itself, clipped, or dynamically thresholded. */
+function limit(x0: Float64Array, { clipSampleRange: range, dynamicThreshold }: GaussianSchedule): Float64Array {
+  if (dynamicThreshold !== null) {
+    const limited = x0.slice();
+    thresholdSample(limited, dynamicThreshold);
+    return limited;
+  }
+  return range === null ? x0 : x0.map((v) => Math.min(range, Math.max(-range, v)));
 }
 
 function emptyTrajectory<C>({ denoiser, schedule }: SampleLoopOptions<C>, size: number): Trajectory {
@@ -147,12 +177,20 @@ function emptyTrajectory<C>({ denoiser, schedule }: SampleLoopOptions<C>, size: 
   };
 }
 
-function refuseWithoutLogProb(schedule: GaussianSchedule): void {
-  if (schedule.clipSampleRange !== null) {
+function refuseWithoutLogProb(schedule: GaussianSchedule, known: boolean): void {
+  if (known) {
+    throw new NorthlightError(
+      'sampling/no-log-prob',
+      'Part of the picture is put back after every step, so its steps have no log-probability.',
+      'Leave the mask out, or do not keep trajectories.',
+    );
+  }
+  if (schedule.clipSampleRange !== null || schedule.dynamicThreshold !== null) {
+    const key = schedule.dynamicThreshold !== null ? 'thresholding' : 'clip_sample';
     throw new NorthlightError(
       'sampling/no-log-prob',
       'This schedule clips the predicted sample, so its steps are not Gaussian in the model output.',
-      'Set "clip_sample" to false in scheduler_config.json, or do not keep trajectories.',
+      `Set "${key}" to false in scheduler_config.json, or do not keep trajectories.`,
     );
   }
   if (schedule.steps.some((step) => step.past.length > 0 || step.inputScale !== 1)) {
@@ -170,10 +208,6 @@ function refuseWithoutLogProb(schedule: GaussianSchedule): void {
       'Keep trajectories with eta above 0 and a schedule whose last step keeps its noise.',
     );
   }
-}
-
-function clamp(value: number, range: number | null): number {
-  return range === null ? value : Math.min(range, Math.max(-range, value));
 }
 
 function isPreview(every: number | undefined, i: number): boolean {

@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest';
 import type { Denoiser } from '#pipelines/sampling/denoiser.ts';
 import { combine } from '#pipelines/sampling/guidance.ts';
 import {
+  initialNoiseOf,
   type SampleLoopOptions,
   type SampleResult,
   type SampleRow,
@@ -272,5 +273,28 @@ describe('the loop follows the reference implementation', () => {
     await expect(drain({ denoiser: curved, schedule, rows: rowsOf(1), keepTrajectory: true })).rejects.toMatchObject({
       code: 'sampling/no-log-prob',
     });
+  });
+});
+
+test('dynamic thresholding holds each sample of a batch to its own quantile', async () => {
+  const config = parseSchedulerConfig({ _class_name: 'DDPMScheduler', thresholding: true, sample_max_value: 1e6 });
+  const schedule = createGaussianSchedule(config, { steps: 5, eta: 1 });
+  // The second sample is believed to be a hundred times larger than the first.
+  const wild: Denoiser<string> = { dims: [50], predict: async (x) => x.map((v, i) => (i < 50 ? -3 : -300) * v) };
+  const options = { denoiser: wild, schedule, keepTrajectory: false, previewEvery: 1 };
+  const { events } = await drain({ ...options, rows: rowsOf(2) });
+  const clean = events[0]!.predOriginalSample!;
+  for (const [row, own] of rowsOf(2).entries()) {
+    const noise = initialNoiseOf(own, 50);
+    const sorted = [...noise.map(Math.abs)].sort((a, b) => a - b);
+    // 0.995 of the way along 50 values: 48.755.
+    const quantile = sorted[48]! + 0.755 * (sorted[49]! - sorted[48]!);
+    clean.slice(row * 50, row * 50 + 50).forEach((v, i) => {
+      expect(v).toBeCloseTo(Math.max(-1, Math.min(1, noise[i]! / quantile)), 5);
+    });
+  }
+  const kept = { ...keptSchedule(), dynamicThreshold: { ratio: 0.9, max: 2 } };
+  await expect(drain({ ...options, schedule: kept, rows: rowsOf(1), keepTrajectory: true })).rejects.toMatchObject({
+    code: 'sampling/no-log-prob',
   });
 });
