@@ -8,28 +8,29 @@ const LARGEST_BYTES = 128 * 2 ** 20;
 
 const COPY_AGAIN = 'Copy the tokenizer folder again from where the model came from.';
 
-/** @throws {NorthlightError} `tokenizer/missing-file`, `tokenizer/too-large` */
+/** @throws {NorthlightError} `tokenizer/missing-file`, `tokenizer/too-large`, `tokenizer/unreadable` */
 export function readBytes(path: string): Uint8Array {
-  let size: number;
-  try {
-    const stat = statSync(path);
-    if (!stat.isFile()) throw new Error('it is not a file');
-    size = stat.size;
-  } catch {
+  const stat = statSync(path, { throwIfNoEntry: false });
+  if (!stat?.isFile()) {
     throw new NorthlightError(
       'tokenizer/missing-file',
       `The tokenizer in ${dirname(path)} lacks ${basename(path)}.`,
       'Copy the whole tokenizer folder: tokenizer.json, or vocab.json with merges.txt, or spiece.model.',
     );
   }
-  if (size > LARGEST_BYTES) {
+  if (stat.size > LARGEST_BYTES) {
     throw new NorthlightError(
       'tokenizer/too-large',
-      `${path} has ${Math.round(size / 2 ** 20)} MB; no vocabulary is that large.`,
+      `${path} has ${Math.round(stat.size / 2 ** 20)} MB; no vocabulary is that large.`,
       COPY_AGAIN,
     );
   }
-  return readFileSync(path);
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new NorthlightError('tokenizer/unreadable', `${path} cannot be read: ${why}`, COPY_AGAIN);
+  }
 }
 
 export const readText = (path: string): string => new TextDecoder().decode(readBytes(path));
