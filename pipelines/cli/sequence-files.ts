@@ -5,6 +5,15 @@ export interface SequenceRecord {
   readonly sequence: string;
 }
 
+/** FASTA text, sequences in lines of 70 letters. */
+export function formatFasta(records: readonly (SequenceRecord & { readonly description?: string })[]): string {
+  const lines = records.flatMap(({ id, sequence, description }) => [
+    `>${id}${description ? ` ${description}` : ''}`,
+    ...(sequence.match(/.{1,70}/g) ?? []),
+  ]);
+  return lines.map((line) => `${line}\n`).join('');
+}
+
 /** FASTA records: `>id description`, then lines of letters. Case is kept, spaces and blank lines are dropped. */
 export function parseFasta(text: string, where: string): SequenceRecord[] {
   const records: { id: string; sequence: string }[] = [];

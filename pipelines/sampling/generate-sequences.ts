@@ -9,6 +9,7 @@ import {
   type SamplerName,
   SEQUENCE_SAMPLERS,
   type SequenceSamplerName,
+  samplerOf,
 } from '#pipelines/schedulers/index.ts';
 import { sampleLoop } from './loop.ts';
 import { maskedLoop } from './masked-loop.ts';
@@ -87,11 +88,26 @@ export function classIdOf(model: SequenceModel, name: string | undefined): numbe
   throw new NorthlightError('sampling/class', `${model.name} has no class "${name}".`, hint);
 }
 
+/** The settings with what the model's own configuration says where they are silent. */
+export function withDefaults(pipeline: SequencePipeline, s: SequenceSettings) {
+  if (isMasked(pipeline)) {
+    const { sampler, num_inference_steps } = pipeline.scheduler;
+    return { ...s, scheduler: s.scheduler ?? sampler, steps: s.steps ?? num_inference_steps };
+  }
+  const configured = pipeline.model.schedulerConfig.num_inference_steps;
+  return {
+    ...s,
+    scheduler: s.scheduler ?? samplerOf(pipeline.scheduler),
+    steps: s.steps ?? (typeof configured === 'number' ? configured : DEFAULT_STEPS),
+  };
+}
+
 /** Makes the sequences one batch after another and gives each as soon as its batch is finished. */
 export async function* generateSequences(options: GenerateSequencesOptions): AsyncGenerator<GeneratedSequence> {
-  const { pipeline, settings, count } = options;
+  const { pipeline, count } = options;
   const { model } = pipeline;
-  refuseUnfit(model, settings);
+  refuseUnfit(model, options.settings);
+  const settings = withDefaults(pipeline, options.settings);
   const batch = options.batch ?? 16;
   for (let done = 0; done < count; done += batch) {
     const indices = Array.from({ length: Math.min(batch, count - done) }, (_, i) => done + i);
@@ -115,12 +131,14 @@ const isMasked = (pipeline: SequencePipeline): pipeline is MaskedPipeline => pip
 
 type Loop = AsyncGenerator<{ step: number; total: number }, Int32Array[]>;
 
-async function* startMasked(pipeline: MaskedPipeline, s: SequenceSettings, indices: readonly number[]): Loop {
+type Settings = ReturnType<typeof withDefaults>;
+
+async function* startMasked(pipeline: MaskedPipeline, s: Settings, indices: readonly number[]): Loop {
   const { scheduler, model } = pipeline;
   const lengths = indices.map((index) => lengthOf(model, s, index));
   const schedule = createMaskedSchedule(scheduler, {
-    name: s.scheduler as SequenceSamplerName | undefined,
-    steps: s.steps ?? scheduler.num_inference_steps,
+    name: s.scheduler as SequenceSamplerName,
+    steps: s.steps,
     length: Math.max(...lengths),
   });
   const rows = indices.map((index, i) => ({
@@ -133,12 +151,11 @@ async function* startMasked(pipeline: MaskedPipeline, s: SequenceSettings, indic
   return finished.map((tokens, i) => tokens.slice(0, lengths[i]));
 }
 
-async function* startOneHot(pipeline: OneHotPipeline, s: SequenceSettings, indices: readonly number[]): Loop {
-  const { scheduler, model } = pipeline;
-  const configured = model.schedulerConfig.num_inference_steps;
+async function* startOneHot(pipeline: OneHotPipeline, s: Settings, indices: readonly number[]): Loop {
+  const { scheduler } = pipeline;
   const schedule = createGaussianSchedule(scheduler, {
-    ...(s.scheduler === undefined ? {} : { name: s.scheduler as SamplerName }),
-    steps: s.steps ?? (typeof configured === 'number' ? configured : DEFAULT_STEPS),
+    name: s.scheduler as SamplerName,
+    steps: s.steps,
     eta: s.eta,
   });
   const { samples } = yield* sampleLoop({

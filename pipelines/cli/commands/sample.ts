@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import { defineCommand } from '#pipelines/cli/command.ts';
-import { SAMPLERS } from '#pipelines/schedulers/names.ts';
+import { SAMPLERS, SEQUENCE_SAMPLERS } from '#pipelines/schedulers/names.ts';
 
-export const schedulerNames = [...SAMPLERS, 'masked', 'masked-one-at-a-time'] as const;
+export const schedulerNames = [...SAMPLERS, ...SEQUENCE_SAMPLERS] as const;
 
 /** Options of `sample`, also what `runSample` takes (with the common ones). */
 export const sampleOptions = z.object({
@@ -22,6 +22,12 @@ export const sampleOptions = z.object({
     .regex(/^\d+x\d+$/, 'write it as WIDTHxHEIGHT')
     .optional()
     .describe('WxH in pixels'),
+  length: z
+    .int()
+    .min(1)
+    .max(1_000_000)
+    .optional()
+    .describe('positions of a sequence, where the model leaves them free'),
   lora: z.array(z.string().min(1)).default([]).describe('adapter FILE[:WEIGHT]'),
   init: z.string().optional().describe('safetensors with starting noise: latents, float32 [N,C,H,W]'),
   decode: z
@@ -50,7 +56,14 @@ export const sample = defineCommand({
   details: 'Writes OUT/0000.png … (or OUT/samples.fasta) and OUT/manifest.json.',
   options: sampleOptions,
   async run(options, io): Promise<SampleResult> {
-    const { runSample } = await import('#pipelines/cli/run-sample.ts');
+    const { findModel, runSample } = await import('#pipelines/cli/run-sample.ts');
+    const { findFolder } = await import('#models/families/find-folder.ts');
+    const { isSequenceFolder } = await import('#models/families/sequence-model.ts');
+    const found = findFolder(findModel(options.model));
+    if (isSequenceFolder(found)) {
+      const { runSampleSequences } = await import('#pipelines/cli/run-sample-sequences.ts');
+      return await runSampleSequences(found, options, io);
+    }
     return await runSample(options, io);
   },
   show(result) {

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { NorthlightError } from '#models/errors.ts';
 import { defineCommand } from '#pipelines/cli/command.ts';
+import { summarise } from '#pipelines/cli/reward-summary.ts';
 import type { RewardItem } from '#pipelines/rewards/types.ts';
 
 const IMAGE = /\.(png|jpe?g|webp|tiff?|gif|bmp)$/i;
@@ -51,7 +52,7 @@ export const score = defineCommand({
       } finally {
         await reward.close();
       }
-      if (values.length > 0) rewards[spec] = summary(values);
+      if (values.length > 0) rewards[spec] = summarise(values);
     }
     return { count: entries.length, rewards, items: results };
   },
@@ -69,12 +70,6 @@ export const score = defineCommand({
     ].join('\n');
   },
 });
-
-function summary(values: readonly number[]) {
-  const mean = values.reduce((a, b) => a + b, 0) / values.length;
-  const variance = values.reduce((sum, v) => sum + (v - mean) ** 2, 0) / values.length;
-  return { mean, std: Math.sqrt(variance), min: Math.min(...values), max: Math.max(...values) };
-}
 
 /** Files and folders as items, in the order given; folders by name. */
 async function collect(paths: readonly string[], prompt: string): Promise<Entry[]> {
