@@ -47,6 +47,8 @@ export interface TextPart {
   readonly hidden: string | null;
   /** Output with one vector for the text; null when it is not used. */
   readonly pooled: string | null;
+  /** Whether weights of words act on it: CLIP's hidden states bear them, T5's do not. */
+  readonly emphasis: boolean;
   /** Whether an `attention_mask` input leaves padding out; otherwise it is all ones. */
   readonly masksPadding: boolean;
 }

@@ -15,6 +15,7 @@ export interface TextPartOptions {
   /** Tokens whatever the configuration says, as the denoiser fixed them. */
   readonly exactTokens?: number | undefined;
   readonly long?: boolean;
+  readonly emphasis?: boolean;
   readonly masksPadding?: boolean;
 }
 
@@ -44,6 +45,7 @@ export function textPart(found: FoundFolder, role: TextRole, options: TextPartOp
     long: options.long ?? false,
     hidden: options.layer === 'none' ? null : hiddenOutput(component, options.layer),
     pooled: options.pooled ? pooledOutput(component, options.pooled) : null,
+    emphasis: options.emphasis ?? true,
     masksPadding: options.masksPadding ?? false,
   };
 }

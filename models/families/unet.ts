@@ -13,6 +13,7 @@ import {
   resultOf,
 } from './ports.ts';
 import { textPart } from './text-part.ts';
+import { joinFeatures } from './text-shapes.ts';
 import type { Component, FoundFolder } from './types.ts';
 
 /** What tells the families of latent U-Nets apart. */
@@ -147,19 +148,4 @@ function xlCondition(encoded: readonly EncodedText[]): Feeds {
     ['encoder_hidden_states', joinFeatures(encoded.map((e) => e.hidden!))],
     ['text_embeds', encoded.at(-1)!.pooled!],
   ]);
-}
-
-/** `[S, D1]`, `[S, D2]`, … → `[S, D1 + D2 + …]`. */
-export function joinFeatures(parts: readonly Tensor<'float32'>[]): Tensor<'float32'> {
-  if (parts.length === 1) return parts[0]!;
-  const rows = parts[0]!.dims[0]!;
-  const width = parts.reduce((sum, p) => sum + p.dims[1]!, 0);
-  const out = new Float32Array(rows * width);
-  let at = 0;
-  for (const { data, dims } of parts) {
-    const own = dims[1]!;
-    for (let r = 0; r < rows; r++) out.set(data.subarray(r * own, (r + 1) * own), r * width + at);
-    at += own;
-  }
-  return f32([rows, width], out);
 }

@@ -1,7 +1,8 @@
 import { dirname } from 'node:path';
 import { NorthlightError } from '#models/errors.ts';
-import type { Branch, Feeds, ImageModel } from '#models/families/family.ts';
+import type { EncodedText, ImageModel } from '#models/families/family.ts';
 import { type ModelFolder, openModelFolder } from '#models/families/index.ts';
+import { encodePrompt, type PromptEncoder, type EncodedText as PromptText } from '#models/families/prompt/index.ts';
 import type { Model } from '#models/onnx/ir.ts';
 import { encodeModel } from '#models/onnx/write.ts';
 import { createSession, type Session, type SessionOptions } from '#models/runtime/session.ts';
@@ -16,7 +17,7 @@ import {
   type NetworkDenoiser,
   type PromptCondition,
 } from './network-denoiser.ts';
-import { createTextEncoder, type EncodeText } from './text-encoder.ts';
+import { createTextEncoder } from './text-encoder.ts';
 
 export type { NetworkDenoiser, PromptCondition } from './network-denoiser.ts';
 
@@ -33,6 +34,8 @@ export interface LiveAdapter {
 }
 
 export interface PipelineOptions extends Pick<SessionOptions, 'provider' | 'threads'> {
+  /** Weights are read from their files and not copied into other orders or widths: slower, in much less memory. */
+  readonly lean?: boolean;
   readonly adapters?: readonly AdapterFile[];
   readonly live?: LiveAdapter;
 }
@@ -53,7 +56,7 @@ export interface ImagePipeline {
   readonly scheduler: SchedulerConfig;
   /** Shape of one sample at the usual size, `[C, H, W]`. */
   readonly dims: readonly [number, number, number];
-  /** What prompts become for the network; each text is encoded once and remembered. */
+  /** What prompts become for the network. What the text encoders said is remembered. */
   encode(texts: readonly string[], negative: string): Promise<PromptCondition[]>;
   /** The network with guidance, for pictures of a size in pixels (default: the usual one). */
   denoiser(guidanceScale: number, request?: Partial<Omit<DenoiserRequest, 'guidanceScale'>>): NetworkDenoiser;
@@ -64,8 +67,7 @@ export interface ImagePipeline {
   close(): Promise<void>;
 }
 
-/** Encodings that are remembered, at most. */
-const REMEMBERED_BYTES = 32 * 2 ** 20;
+const LEAN = { optimization: 'extended', prepack: false, foldConstants: false } as const;
 
 /** @throws {NorthlightError} of the model folder, the runtime, or an adapter that does not belong to the model. */
 export async function loadPipeline(directory: string, options: PipelineOptions = {}): Promise<ImagePipeline> {
@@ -75,6 +77,7 @@ export async function loadPipeline(directory: string, options: PipelineOptions =
   const session = {
     ...(options.provider ? { provider: options.provider } : {}),
     ...(options.threads ? { threads: options.threads } : {}),
+    ...(options.lean ? LEAN : {}),
   };
   const opened: Session[] = [];
   const open = async (graph: string | Uint8Array, more: SessionOptions = {}) => {
@@ -87,14 +90,9 @@ export async function loadPipeline(directory: string, options: PipelineOptions =
   };
   try {
     const unet = await openDenoiser(folder, options, open);
-    const encoders: EncodeText[] = [];
+    const encoders: PromptEncoder[] = [];
     for (const part of model.text) encoders.push(createTextEncoder(part, await open(part.component.path)));
     const vae = model.vae ? await open(model.vae.decoder.path) : null;
-    const encode = remembering(async (text: string, branch: Branch): Promise<Feeds> => {
-      const encoded = [];
-      for (const encoder of encoders) encoded.push(await encoder(text));
-      return model.condition(encoded, text, branch);
-    });
     const calls = { count: 0 };
     return {
       options,
@@ -104,9 +102,14 @@ export async function loadPipeline(directory: string, options: PipelineOptions =
       dims: folder.dims,
       calls,
       async encode(texts, negative) {
-        const uncond = await encode(negative, 'negative');
         const out: PromptCondition[] = [];
-        for (const t of texts) out.push({ prompt: await encode(t, 'prompt'), negative: uncond });
+        for (const text of texts) {
+          const both = await encodePrompt(encoders, text, negative);
+          out.push({
+            prompt: model.condition(asTensors(both.prompt), text, 'prompt'),
+            negative: model.condition(asTensors(both.negative), negative, 'negative'),
+          });
+        }
         return out;
       },
       denoiser(guidanceScale, request = {}) {
@@ -178,25 +181,13 @@ export function sizeOf(
   return { width, height };
 }
 
-/** Remembers the conditions of texts, the latest of them. */
-function remembering(encode: (text: string, branch: Branch) => Promise<Feeds>): typeof encode {
-  const known = new Map<string, Feeds>();
-  let bytes = 0;
-  const sizeOfFeeds = (feeds: Feeds) => [...feeds.values()].reduce((sum, t) => sum + t.data.byteLength, 0);
-  return async (text, branch) => {
-    const key = `${branch}\n${text}`;
-    const cached = known.get(key);
-    const feeds = cached ?? (await encode(text, branch));
-    if (cached) known.delete(key);
-    else bytes += sizeOfFeeds(feeds);
-    known.set(key, feeds);
-    for (const [oldest, old] of known) {
-      if (bytes <= REMEMBERED_BYTES || oldest === key) break;
-      known.delete(oldest);
-      bytes -= sizeOfFeeds(old);
-    }
-    return feeds;
-  };
+/** What the families work with: tensors, whose width the encoder's output had. */
+function asTensors(texts: readonly PromptText[]): EncodedText[] {
+  return texts.map(({ hidden, pooled, mask }) => ({
+    hidden: hidden && f32([mask.length, hidden.length / mask.length], hidden),
+    pooled: pooled && f32([pooled.length], pooled),
+    mask: f32([mask.length], mask),
+  }));
 }
 
 async function decode(

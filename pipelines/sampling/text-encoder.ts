@@ -1,32 +1,54 @@
-import type { EncodedText, TextPart } from '#models/families/family.ts';
-import { loadTokenizer } from '#models/families/tokenizer.ts';
+import type { TextPart } from '#models/families/family.ts';
+import type { PromptEncoder, TextState } from '#models/families/prompt/index.ts';
+import { loadTokenizer } from '#models/families/tokenizers/index.ts';
 import type { Session } from '#models/runtime/session.ts';
 import { f32, type Tensor } from '#models/tensor/tensor.ts';
 import { outputNumbers, toPort } from './feeds.ts';
 
-/** Encodes one text. */
-export type EncodeText = (text: string) => Promise<EncodedText>;
+/** Encodings that one encoder remembers, at most. */
+const REMEMBERED_BYTES = 32 * 2 ** 20;
 
-/** One text at a time: the encoding of a text never depends on its neighbours. */
-export function createTextEncoder(part: TextPart, session: Session): EncodeText {
-  const { tokens } = part;
-  const tokenizer = loadTokenizer(part.tokenizer, tokens);
+/**
+ * One run at a time, so that the encoding of a text never depends on its neighbours; the latest are remembered.
+ * @throws {NorthlightError} `tokenizer/…`
+ */
+export function createTextEncoder(part: TextPart, session: Session): PromptEncoder {
+  const length = part.tokens;
   const ports = new Map(part.component.signature.inputs.map((p) => [p.name, p]));
-  return async (text) => {
-    const ids = tokenizer.encode(text);
-    const mask = f32([tokens], new Float32Array(tokens).fill(1));
+  const wanted = [part.hidden, part.pooled].filter((name) => name !== null);
+  const known = new Map<string, TextState>();
+  let bytes = 0;
+  const run = async (ids: readonly number[], used: number): Promise<TextState> => {
     const feeds: Record<string, Tensor> = {
-      input_ids: toPort(ports.get('input_ids')!.dtype, f32([1, tokens], ids)),
+      input_ids: toPort(ports.get('input_ids')!.dtype, f32([1, length], ids)),
     };
     const attention = ports.get('attention_mask');
-    if (attention) feeds.attention_mask = toPort(attention.dtype, f32([1, tokens], mask.data));
-    const wanted = [part.hidden, part.pooled].filter((name) => name !== null);
+    if (attention) {
+      const mask = new Float32Array(length).fill(1, 0, part.masksPadding ? used : length);
+      feeds.attention_mask = toPort(attention.dtype, f32([1, length], mask));
+    }
     const out = await session.run(feeds, wanted);
-    const row = (name: string | null) => {
-      if (name === null) return null;
-      const t = out[name]!;
-      return f32(t.dims.slice(1), outputNumbers(t));
-    };
-    return { hidden: row(part.hidden), pooled: row(part.pooled), mask };
+    const numbers = (name: string | null) => (name === null ? null : outputNumbers(out[name]!));
+    return { hidden: numbers(part.hidden), pooled: numbers(part.pooled) };
+  };
+  return {
+    tokenizer: loadTokenizer(part.tokenizer),
+    length,
+    maxChunks: part.long ? Number.POSITIVE_INFINITY : 1,
+    emphasis: part.emphasis,
+    async run(ids, used) {
+      const key = ids.join();
+      const state = known.get(key) ?? (await run(ids, used));
+      if (!known.delete(key)) bytes += bytesOf(state);
+      known.set(key, state);
+      for (const [oldest, old] of known) {
+        if (bytes <= REMEMBERED_BYTES || oldest === key) break;
+        known.delete(oldest);
+        bytes -= bytesOf(old);
+      }
+      return state;
+    },
   };
 }
+
+const bytesOf = ({ hidden, pooled }: TextState): number => (hidden?.byteLength ?? 0) + (pooled?.byteLength ?? 0);
