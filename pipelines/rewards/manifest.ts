@@ -24,6 +24,8 @@ const manifest = z.looseObject({
     .max(3)
     .default([1]),
   layout: z.enum(['NCHW', 'NHWC']).default('NCHW'),
+  /** Letters of a scorer of sequences, by channel or token id. */
+  alphabet: z.string().min(2).default('ACGT'),
   higherIsBetter: z.boolean().default(true),
   name: z.string().min(1).optional(),
   licence: z.string().optional(),

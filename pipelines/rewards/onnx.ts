@@ -1,11 +1,12 @@
 import { existsSync } from 'node:fs';
 import { basename } from 'node:path';
 import { NorthlightError } from '#models/errors.ts';
-import { createSession, type Port, type SessionOptions } from '#models/runtime/session.ts';
+import { createSession, type Port, type Session, type SessionOptions } from '#models/runtime/session.ts';
 import { fromNumbers, type Tensor, toNumbers } from '#models/tensor/tensor.ts';
 import { resizeRgb } from '#pipelines/images/images.ts';
 import { lumaOf } from './luma.ts';
 import { type RewardManifest, readRewardManifest } from './manifest.ts';
+import { sequenceBatches, sequencePlan, takesSequences } from './onnx-sequence.ts';
 import type { ImageItem, Reward, RewardItem } from './types.ts';
 
 const LARGEST_BATCH = 16;
@@ -22,6 +23,7 @@ interface InputPlan {
 /**
  * An ONNX file as a reward of pictures: one float input `[B, C, H, W]` in 0…1 and one output `[B]` or `[B, 1]`, unless `reward.json`
  * beside it says otherwise. Pictures are resized to a declared size and passed as they are where it is free; one channel is luma.
+ * With a one-hot input `[B, L, A]` or token ids `[B, L]` it is a reward of sequences.
  * @throws {NorthlightError} `reward/missing`, `reward/manifest`, `reward/input`, `reward/output`, and `session/…`; scoring throws
  *   `reward/kind`, `reward/output` and `reward/not-finite`.
  */
@@ -36,19 +38,19 @@ export async function createOnnxReward(path: string, options: SessionOptions = {
   const manifest = readRewardManifest(path);
   const session = await createSession(path, options);
   try {
-    const plan = inputPlan(session.inputs, manifest, path);
+    const [input] = session.inputs;
+    const sequences = session.inputs.length === 1 && takesSequences(input!);
+    const feedsOf = sequences ? feedsOfSequences(input!, manifest, path) : feedsOfPictures(session, manifest, path);
     const output = outputName(session.outputs, manifest, path);
     return {
       name: manifest.name ?? basename(path, '.onnx'),
       higherIsBetter: manifest.higherIsBetter,
       async score(items) {
-        const pictures = await Promise.all(items.map((item, i) => prepare(item, i, plan, manifest)));
         const scores = new Float32Array(items.length);
-        for (const [from, count] of batches(pictures, plan.batch)) {
-          const feed = stack(pictures.slice(from, from + count), plan, manifest);
-          const result = (await session.run({ [plan.name]: feed }, [output]))[output]!;
+        for (const { indices, feed } of await feedsOf(items)) {
+          const result = (await session.run({ [input!.name]: feed }, [output]))[output]!;
           const column = columnOf(result, feed.dims[0]!, manifest.outputIndex, path);
-          for (let i = 0; i < count; i++) scores[from + i] = finite(column[i]!, from + i, path);
+          for (const [i, index] of indices.entries()) scores[index] = finite(column[i]!, index, path);
         }
         return scores;
       },
@@ -58,6 +60,25 @@ export async function createOnnxReward(path: string, options: SessionOptions = {
     await session.release();
     throw error;
   }
+}
+
+/** Items as the graph takes them, some at a time. */
+type FeedsOf = (items: readonly RewardItem[]) => Promise<Iterable<{ indices: readonly number[]; feed: Tensor }>>;
+
+function feedsOfPictures(session: Session, manifest: RewardManifest, path: string): FeedsOf {
+  const plan = inputPlan(session.inputs, manifest, path);
+  return async (items) => {
+    const pictures = await Promise.all(items.map((item, i) => prepare(item, i, plan, manifest)));
+    return batches(pictures, plan.batch).map(([from, count]) => ({
+      indices: Array.from({ length: count }, (_, i) => from + i),
+      feed: stack(pictures.slice(from, from + count), plan, manifest),
+    }));
+  };
+}
+
+function feedsOfSequences(input: Port, manifest: RewardManifest, path: string): FeedsOf {
+  const plan = sequencePlan(input, manifest, path);
+  return async (items) => sequenceBatches(items, plan, path);
 }
 
 function inputPlan(inputs: readonly Port[], manifest: RewardManifest, path: string): InputPlan {
@@ -191,7 +212,7 @@ function columnOf(result: Tensor, batch: number, index: number | undefined, path
   ) {
     throw new NorthlightError(
       'reward/output',
-      `The reward model ${path} gave [${dims.join(', ')}] for ${batch} pictures${index === undefined ? '' : `, and column ${index} was asked for`}.`,
+      `The reward model ${path} gave [${dims.join(', ')}] for ${batch} items${index === undefined ? '' : `, and column ${index} was asked for`}.`,
       'It must give [batch] or [batch, 1]; of several columns, say which is the score as "outputIndex" in reward.json.',
     );
   }
@@ -204,6 +225,6 @@ function finite(score: number, index: number, path: string): number {
   throw new NorthlightError(
     'reward/not-finite',
     `The reward model ${path} gave ${score} for item ${index}.`,
-    'Check "range", "mean" and "std" in reward.json, and the model on that picture.',
+    'Check "range", "mean" and "std" in reward.json, and the model on that item.',
   );
 }

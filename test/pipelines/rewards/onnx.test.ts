@@ -159,7 +159,7 @@ describe('an ONNX reward is refused by name', () => {
   });
 
   test('when its input is no batch of pictures', async () => {
-    await refused(scorer({ dims: ['B', 'L', 4], axes: [1, 2] }), 'reward/input', /rank 3/);
+    await refused(scorer({ dims: ['B', 'L'], axes: [1] }), 'reward/input', /rank 2/);
     await refused(scorer({ dtype: 'float64' }), 'reward/input', /float64/);
     await refused(scorer({ dims: ['B', 4, 'H', 'W'] }), 'reward/input', /4 channels/);
     await refused(scorer({ manifest: { input: 'y' } }), 'reward/input', /"y"/);

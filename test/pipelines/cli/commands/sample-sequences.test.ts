@@ -2,6 +2,8 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { writeModel } from '#models/onnx/write.ts';
+import { createBuilder } from '#models/ops/index.ts';
 import { readSafetensors } from '#models/tensor/safetensors.ts';
 import { main } from '#pipelines/cli/main.ts';
 import { parseFasta } from '#pipelines/cli/sequence-files.ts';
@@ -69,6 +71,34 @@ describe('sample of a model of sequences', () => {
   test('one at a time calls the network once per position', async () => {
     const result = await sample('toy', 'one', '--count', '4', '--scheduler', 'masked-one-at-a-time');
     expect(result.denoiserCalls).toBe(8);
+  });
+
+  test('with a reward writes one score per sequence, the same as score gives', async () => {
+    const b = createBuilder();
+    const x = b.input('x', 'float32', [1, 90, 4]);
+    const gc = b.f32([1, 1, 4], [0, 1, 1, 0]);
+    b.output(b.mulScalar(b.reduceSum(b.mul(x, gc), [1, 2], false), 1 / 90), 'score');
+    writeModel(
+      b.toModel('gc', (v) => ['B', ...v.dims.slice(1)]),
+      at('gc.onnx'),
+    );
+    const reward = `onnx:${at('gc.onnx')}`;
+    const result = await sample('dna', 'scored', '--count', '3', '--reward', reward, '--save-tensors');
+    const gcOf = ({ sequence }: { sequence: string }) => sequence.replaceAll(/[AT]/g, '').length / 90;
+    const expected = fastaOf(at('scored')).map(gcOf);
+    const { values, mean } = result.rewards as { values: number[]; mean: number };
+    expect(result.rewardCalls).toBe(3);
+    values.forEach((v, i) => {
+      expect(v).toBeCloseTo(expected[i]!, 6);
+    });
+    expect(mean).toBeCloseTo(expected.reduce((a, b) => a + b, 0) / 3, 6);
+    expect(readSafetensors(at('scored', 'samples.safetensors')).tensors.get('rewards')).toMatchObject({
+      dtype: 'float32',
+      dims: [3],
+    });
+    const again = await runCli('score', '--reward', reward, '--json', at('scored', 'samples.fasta'));
+    const items = again.result().items as { scores: Record<string, number> }[];
+    expect(items.map((item) => item.scores[reward])).toEqual(values);
   });
 
   test('made by a one-hot model has the sequence of its class', async () => {
