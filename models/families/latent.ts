@@ -42,7 +42,8 @@ export function latentChannels(vae: VaePlan): number | undefined {
 }
 
 /**
- * The picture size: what the denoiser's export fixed, what the decoder's did, what the configuration says, or `fallback` pixels.
+ * The picture size: what the denoiser's export fixed; else what the decoder's did, what the configuration says, or `fallback`
+ * pixels, to begin with.
  * @param sides the denoiser's own sizes `[height, width]` in latent elements, where they are fixed.
  * @param multiple of latent elements that a side must be.
  */
@@ -56,8 +57,9 @@ export function sizePlan(
   const factor = vae?.scaleFactor ?? 1;
   const decoded = vae?.decoder.signature.inputs[0]?.dims ?? [];
   const [height, width] = [0, 1].map((i) => {
-    const locked = sides[i] ?? fixed(decoded[2 + i]);
-    return { side: (locked ?? configSide(denoiser, i)) as number | undefined, locked: locked !== undefined };
+    // A decoder of a fixed size decodes larger latents in tiles.
+    const side: number | undefined = sides[i] ?? fixed(decoded[2 + i]) ?? configSide(denoiser, i);
+    return { side, locked: sides[i] !== undefined };
   }) as [Side, Side];
   return {
     width: width.side === undefined ? fallback : width.side * factor,

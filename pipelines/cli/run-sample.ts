@@ -3,13 +3,14 @@ import { join, resolve } from 'node:path';
 import type { z } from 'zod';
 import { NorthlightError } from '#models/errors.ts';
 import { hashModelFolder } from '#models/families/index.ts';
+import { latentDims } from '#models/families/model-folder.ts';
 import { writeFileAtomic } from '#models/files.ts';
 import { readSafetensors, writeSafetensors } from '#models/tensor/safetensors.ts';
 import { f32, type Tensor } from '#models/tensor/tensor.ts';
 import { createReward } from '#pipelines/rewards/index.ts';
 import type { ImageItem } from '#pipelines/rewards/types.ts';
 import { generatePictures } from '#pipelines/sampling/generate.ts';
-import { type AdapterFile, type ImagePipeline, loadPipeline } from '#pipelines/sampling/pipeline.ts';
+import { type AdapterFile, type ImagePipeline, loadPipeline, sizeOf } from '#pipelines/sampling/pipeline.ts';
 import { writeTrajectory } from '#pipelines/sampling/trajectory.ts';
 import { hashAdapter } from '#pipelines/sampling/used-adapters.ts';
 import type { SamplerName } from '#pipelines/schedulers/names.ts';
@@ -18,9 +19,6 @@ import type { CommonOptions, Io } from './command.ts';
 import type { SampleResult, sampleOptions } from './commands/sample.ts';
 
 type Options = z.output<typeof sampleOptions> & CommonOptions;
-
-const DEFAULT_STEPS = 30;
-const DEFAULT_GUIDANCE = 3;
 
 /** A folder as given, or the name of a bundled model. */
 export function findModel(nameOrPath: string): string {
@@ -31,7 +29,6 @@ export function findModel(nameOrPath: string): string {
 /** `northlight sample`: pictures, a manifest, and on request tensors and trajectories, into one folder. */
 export async function runSample(options: Options, io: Io): Promise<SampleResult> {
   refuseLater(options);
-  const prompts = readPrompts(options);
   const modelPath = findModel(options.model);
   const adapters = options.lora.map(parseLora);
   const started = performance.now();
@@ -49,15 +46,19 @@ export async function runSample(options: Options, io: Io): Promise<SampleResult>
       'Score the pictures again with: northlight score --reward SPEC OUT',
     );
   try {
-    checkSize(options.size, pipeline);
+    const prompts = readPrompts(options, pipeline);
+    const pixels = sizeOf(pipeline.folder, parseSize(options.size));
+    const dims = latentDims(pipeline.model, pixels);
+    const { defaults } = pipeline.model;
     const settings = {
       scheduler: schedulerOf(options.scheduler),
-      steps: options.steps ?? numberOf(pipeline.folder.schedulerConfig.num_inference_steps) ?? DEFAULT_STEPS,
+      steps: options.steps ?? numberOf(pipeline.folder.schedulerConfig.num_inference_steps) ?? defaults.steps,
       eta: options.eta ?? (options.keepTrajectories ? 1 : 0),
-      guidanceScale: options.guidance ?? DEFAULT_GUIDANCE,
+      guidanceScale: options.guidance ?? defaults.guidanceScale,
       negativePrompt: options.negative,
       seed: options.seed,
       keepTrajectories: options.keepTrajectories,
+      ...(options.size ? pixels : {}),
     };
     mkdirSync(options.out, { recursive: true });
     io.whenStopped(
@@ -68,7 +69,7 @@ export async function runSample(options: Options, io: Io): Promise<SampleResult>
       index,
       noiseIndex: index,
     }));
-    const initialNoise = options.init ? readInit(options.init, options.count, pipeline) : undefined;
+    const initialNoise = options.init ? readInit(options.init, [options.count, ...dims]) : undefined;
     const samples: Float32Array[] = [];
     const items: ImageItem[] = [];
     const files: { file: string; prompt: string; seed: number; index: number; sha256: string }[] = [];
@@ -103,7 +104,7 @@ export async function runSample(options: Options, io: Io): Promise<SampleResult>
     }
     const values = rewards[0] ? await rewards[0].score(items) : null;
     if (options.saveTensors) {
-      const tensors = new Map<string, Tensor>([['samples', f32([options.count, ...pipeline.dims], joined(samples))]]);
+      const tensors = new Map<string, Tensor>([['samples', f32([options.count, ...dims], joined(samples))]]);
       if (values) tensors.set('rewards', f32([values.length], values));
       writeSafetensors(join(options.out, 'samples.safetensors'), tensors);
     }
@@ -137,8 +138,6 @@ function refuseLater(options: Options): void {
       'Use --decode plain.',
     );
   }
-  if (options.class !== undefined)
-    throw new NorthlightError('usage', '--class needs a class-conditional model.', 'Use --prompt.');
 }
 
 function schedulerOf(name: Options['scheduler']): SamplerName | undefined {
@@ -146,8 +145,14 @@ function schedulerOf(name: Options['scheduler']): SamplerName | undefined {
   throw new NorthlightError('usage', `--scheduler ${name} needs a sequence model.`, 'Use ddim, or leave it out.');
 }
 
-function readPrompts(options: Options): string[] {
+/** What to draw: prompts, or the class of a model of classes. */
+function readPrompts(options: Options, pipeline: ImagePipeline): string[] {
   const prompts = [...options.prompt];
+  if (options.class !== undefined) {
+    if (pipeline.model.classes === null)
+      throw new NorthlightError('usage', '--class needs a class-conditional model.', 'Use --prompt.');
+    prompts.push(options.class);
+  }
   if (options.prompts !== undefined) {
     try {
       prompts.push(
@@ -173,20 +178,15 @@ function parseLora(spec: string): AdapterFile {
   return match ? { path: resolve(match[1]!), weight: Number(match[2]) } : { path: resolve(spec), weight: 1 };
 }
 
-function checkSize(size: string | undefined, pipeline: ImagePipeline): void {
-  const [, height, width] = pipeline.dims;
-  if (size !== undefined && size !== `${width}x${height}`) {
-    throw new NorthlightError(
-      'usage',
-      `${pipeline.folder.name} makes ${width}x${height} pictures, not ${size}.`,
-      'Leave --size out.',
-    );
-  }
+/** WIDTHxHEIGHT */
+function parseSize(size: string | undefined): { width?: number; height?: number } {
+  if (size === undefined) return {};
+  const [width, height] = size.split('x').map(Number) as [number, number];
+  return { width, height };
 }
 
-function readInit(path: string, count: number, pipeline: ImagePipeline): Float32Array {
+function readInit(path: string, dims: readonly number[]): Float32Array {
   const latents = readSafetensors(path).tensors.get('latents');
-  const dims = [count, ...pipeline.dims];
   if (latents?.dtype !== 'float32' || latents.dims.join() !== dims.join()) {
     throw new NorthlightError(
       'usage',

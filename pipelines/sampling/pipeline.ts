@@ -1,6 +1,6 @@
 import { dirname } from 'node:path';
 import { NorthlightError } from '#models/errors.ts';
-import type { EncodedText, ImageModel } from '#models/families/family.ts';
+import type { EncodedText, ImageModel, VaePlan } from '#models/families/family.ts';
 import { type ModelFolder, openModelFolder } from '#models/families/index.ts';
 import { encodePrompt, type PromptEncoder, type EncodedText as PromptText } from '#models/families/prompt/index.ts';
 import type { Model } from '#models/onnx/ir.ts';
@@ -10,7 +10,6 @@ import { f32, type Tensor } from '#models/tensor/tensor.ts';
 import { insertLora, type LoraScale, type LoraTarget } from '#models/training/lora.ts';
 import { readLoraFile } from '#models/training/lora-file.ts';
 import { parseSchedulerConfig, type SchedulerConfig } from '#pipelines/schedulers/index.ts';
-import { outputNumbers, toPort } from './feeds.ts';
 import {
   createNetworkDenoiser,
   type DenoiserRequest,
@@ -18,6 +17,7 @@ import {
   type PromptCondition,
 } from './network-denoiser.ts';
 import { createTextEncoder } from './text-encoder.ts';
+import { createVaeDecoder, type DecodeOptions, type VaeDecoder } from './vae.ts';
 
 export type { NetworkDenoiser, PromptCondition } from './network-denoiser.ts';
 
@@ -61,7 +61,7 @@ export interface ImagePipeline {
   /** The network with guidance, for pictures of a size in pixels (default: the usual one). */
   denoiser(guidanceScale: number, request?: Partial<Omit<DenoiserRequest, 'guidanceScale'>>): NetworkDenoiser;
   /** A finished sample of shape `dims` as a picture. */
-  decode(sample: Float32Array, dims: readonly [number, number, number]): Promise<DecodedPicture>;
+  decode(sample: Float32Array, dims: readonly [number, number, number], how?: DecodeOptions): Promise<DecodedPicture>;
   /** Samples sent through the network so far; guidance counts two. */
   readonly calls: { count: number };
   close(): Promise<void>;
@@ -92,7 +92,7 @@ export async function loadPipeline(directory: string, options: PipelineOptions =
     const unet = await openDenoiser(folder, options, open);
     const encoders: PromptEncoder[] = [];
     for (const part of model.text) encoders.push(createTextEncoder(part, await open(part.component.path)));
-    const vae = model.vae ? await open(model.vae.decoder.path) : null;
+    const decoder = model.vae ? await openDecoder(model.vae, open) : null;
     const calls = { count: 0 };
     return {
       options,
@@ -122,7 +122,11 @@ export async function loadPipeline(directory: string, options: PipelineOptions =
           live: options.live?.parameters,
         });
       },
-      decode: (sample, dims) => decode(model, vae, sample, dims),
+      async decode(sample, dims, how) {
+        if (!decoder) return { data: sample, width: dims[2], height: dims[1] };
+        const { picture } = await decoder.decode(f32(dims, sample), how);
+        return { data: picture.data, width: picture.dims[2]!, height: picture.dims[1]! };
+      },
       close,
     };
   } catch (error) {
@@ -140,6 +144,11 @@ async function openDenoiser(folder: ModelFolder, options: PipelineOptions, open:
   let adapted = applyAdapters(folder.unet, adapters);
   if (live) adapted = insertLora(adapted, live.targets, live.scale, live.parameters, { as: 'inputs' });
   return open(encodeModel(adapted), { folder: dirname(folder.unetPath) });
+}
+
+async function openDecoder(vae: VaePlan, open: Open): Promise<VaeDecoder> {
+  const { decoder, scalingFactor: scale, shiftFactor: shift, scaleFactor: factor } = vae;
+  return createVaeDecoder(await open(decoder.path), { scale, shift, factor });
 }
 
 /** The model with every adapter file inserted, in order. @throws {NorthlightError} `lora/…` */
@@ -188,19 +197,4 @@ function asTensors(texts: readonly PromptText[]): EncodedText[] {
     pooled: pooled && f32([pooled.length], pooled),
     mask: f32([mask.length], mask),
   }));
-}
-
-async function decode(
-  model: ImageModel,
-  vae: Session | null,
-  sample: Float32Array,
-  dims: readonly [number, number, number],
-): Promise<DecodedPicture> {
-  if (!vae || !model.vae) return { data: sample, width: dims[2], height: dims[1] };
-  const { scalingFactor, shiftFactor, decoder } = model.vae;
-  const port = decoder.signature.inputs[0]!;
-  const latent = sample.map((v) => v / scalingFactor + shiftFactor);
-  const out = await vae.run({ [port.name]: toPort(port.dtype, f32([1, ...dims], latent)) });
-  const picture = (out.sample ?? Object.values(out)[0])!;
-  return { data: outputNumbers(picture), width: picture.dims[3]!, height: picture.dims[2]! };
 }

@@ -16,12 +16,17 @@ export const sampleOptions = z.object({
   steps: z.int().min(1).max(1000).optional().describe("default: the folder's scheduler_config.json"),
   scheduler: z.enum(schedulerNames).optional().describe("default: the folder's scheduler_config.json"),
   eta: z.number().min(0).max(1).optional().describe('noise of DDIM: 0 deterministic, 1 as DDPM'),
-  guidance: z.number().min(0).max(100).optional().describe('classifier-free guidance; 1 is none'),
+  guidance: z
+    .number()
+    .min(0)
+    .max(100)
+    .optional()
+    .describe("classifier-free guidance; 1 is none; default: the model's own"),
   size: z
     .string()
     .regex(/^\d+x\d+$/, 'write it as WIDTHxHEIGHT')
     .optional()
-    .describe('WxH in pixels'),
+    .describe("WxH in pixels; default: the model's own"),
   length: z
     .int()
     .min(1)
