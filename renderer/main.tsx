@@ -5,6 +5,7 @@ import './components/components.css';
 import './shell/shell.css';
 import './voting/voting.css';
 import './panels/panels.css';
+import './panels/gallery/gallery.css';
 import { Shell } from './shell/shell.tsx';
 import { followEngine } from './state/app.ts';
 import { engine } from './state/engine.ts';

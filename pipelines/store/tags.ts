@@ -32,6 +32,11 @@ export const tags = {
          LEFT JOIN samples s ON s.seq = m.sample AND s.hidden = 0 AND s.trashed_at IS NULL
        GROUP BY t.id ORDER BY count DESC, t.name`,
     ),
+  /** Samples that have the tag, also hidden ones and those in the trash. */
+  samplesWith: (db: Db, name: string): number[] =>
+    db
+      .all(idRow, 'SELECT m.sample AS id FROM sample_tags m JOIN tags t ON t.id = m.tag WHERE t.name = ?', [name])
+      .map(({ id }) => id),
   /** Adds some tags to samples and takes others away; tags that nothing has any more are forgotten. */
   change: (db: Db, seqs: readonly number[], change: { add: readonly string[]; remove: readonly string[] }): void =>
     db.tx(() => {

@@ -1,4 +1,5 @@
 import { create } from 'zustand';
+import type { Sample } from '#pipelines/engine/contract.ts';
 
 export const places = ['generate', 'gallery', 'rank', 'tune', 'compare', 'models'] as const;
 export type Place = (typeof places)[number];
@@ -12,6 +13,8 @@ interface Navigation {
   /** The model and adapter in hand; null adapter = the base model. */
   modelId: string | null;
   adapterId: string | null;
+  /** A picture whose settings Generate is to take over. */
+  recalled: Sample | null;
   rankSessionId: string | null;
   tuneSessionIds: string[];
   runId: string | null;
@@ -29,6 +32,7 @@ export const useNavigation = create<Navigation>(() => ({
   place: fromAddress(),
   modelId: null,
   adapterId: null,
+  recalled: null,
   rankSessionId: null,
   tuneSessionIds: [],
   runId: null,

@@ -68,8 +68,11 @@ export const samples: Handlers<'samples'> = {
 
   'samples.tags': (_input, { project }) => tags.all(project.db),
 
-  'samples.renameTag': ({ from, to }, { project }) => {
-    if (tags.rename(project.db, normaliseTag(from), normaliseTag(to))) return {};
+  'samples.renameTag': ({ from, to }, { project, emit }) => {
+    if (tags.rename(project.db, normaliseTag(from), normaliseTag(to))) {
+      emit('samplesChanged', { seqs: tags.samplesWith(project.db, normaliseTag(to)), what: 'marks' });
+      return {};
+    }
     throw new NorthlightError('tag/unknown', `No picture has the tag "${from}".`, 'It may have been renamed already.');
   },
 

@@ -3,9 +3,9 @@ import { Button } from '#renderer/components/button.tsx';
 import { EmptyState } from '#renderer/components/empty-state.tsx';
 import { Icon } from '#renderer/components/icon.tsx';
 import { useApp } from '#renderer/state/app.ts';
-import { go } from '#renderer/state/navigation.ts';
+import { choose, go, useNavigation } from '#renderer/state/navigation.ts';
 import { GenerateForm } from './generate-form.tsx';
-import { reload, show, useGenerate } from './generate-store.ts';
+import { reload, show, takeSettings, useGenerate } from './generate-store.ts';
 import { Results } from './results.tsx';
 import { SampleDetail } from './sample-detail.tsx';
 
@@ -14,12 +14,18 @@ export function GeneratePanel() {
   const jobs = useApp((s) => s.jobs);
   const phase = useApp((s) => s.connection.phase);
   const showing = useGenerate((s) => s.showing);
+  const recalled = useNavigation((s) => s.recalled);
   const [openId, setOpenId] = useState<string | null>(null);
   const newest = jobs?.find((job) => job.kind === 'generate')?.id;
 
   useEffect(() => {
     if (showing === null && newest !== undefined) void show({ jobId: newest });
   }, [showing, newest]);
+  useEffect(() => {
+    if (recalled === null) return;
+    takeSettings(recalled);
+    choose({ recalled: null });
+  }, [recalled]);
   useEffect(() => {
     if (phase === 'ready') void reload();
   }, [phase]);

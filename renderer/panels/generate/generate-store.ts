@@ -3,6 +3,7 @@ import type { EventPayload, Input, Sample, SamplerName } from '#pipelines/engine
 import { addPrompt, promptLines, randomSeed } from '#renderer/logic/prompts.ts';
 import { engine } from '#renderer/state/engine.ts';
 import { recall, remember } from '#renderer/state/memory.ts';
+import { choose } from '#renderer/state/navigation.ts';
 import { type EngineError, toEngineError } from '#renderer/transport/wire.ts';
 import { schedulerNamed } from './schedulers.ts';
 
@@ -66,6 +67,16 @@ export const useGenerate = create<GenerateState>(() => ({
 export function edit(change: Partial<GenerateForm>): void {
   useGenerate.setState((s) => ({ form: { ...s.form, ...change } }));
   remember('generate', JSON.stringify(useGenerate.getState().form));
+}
+
+/** Fills the form with what made a picture, and takes its model and adapter in hand. */
+export function takeSettings(sample: Sample): void {
+  const { prompt, negativePrompt, steps, scheduler, eta, guidanceScale, seed, modelId, adapterId } = sample;
+  edit({
+    ...{ prompts: prompt, negativePrompt, steps, eta, guidanceScale, seed },
+    scheduler: schedulerNamed(scheduler)?.value ?? 'ddim',
+  });
+  choose({ modelId, adapterId });
 }
 
 export const insertPrompt = (prompt: string) =>

@@ -1,0 +1,39 @@
+import type { Sample } from '#pipelines/engine/contract.ts';
+import { formatNumber, formatWhen } from '#renderer/logic/format.ts';
+import { useApp } from '#renderer/state/app.ts';
+
+/** Everything that made a picture, and what rewards said of it. */
+export function SampleFacts({ sample }: { sample: Sample }) {
+  const { models, adapters } = useApp();
+  const facts: [string, string | number][] = [
+    ['Model', models?.find((m) => m.id === sample.modelId)?.name ?? sample.modelId],
+    [
+      'Adapter',
+      sample.adapterId === null ? 'none' : (adapters?.find((a) => a.id === sample.adapterId)?.name ?? sample.adapterId),
+    ],
+    ...(sample.negativePrompt ? [['Avoid', sample.negativePrompt] as [string, string]] : []),
+    ['Seed', `${sample.seed}, picture ${sample.index}`],
+    ['Steps', sample.steps],
+    ['Guidance', sample.guidanceScale],
+    ['Scheduler', `${sample.scheduler}, eta ${sample.eta}`],
+    ['Size', `${sample.width} × ${sample.height}`],
+    ['For tuning', sample.hasTrajectory ? 'steps are kept' : 'steps were not kept'],
+    ['Made', formatWhen(sample.createdAt)],
+    ...Object.entries(sample.scores).map(([reward, value]): [string, string] => [reward, formatNumber(value)]),
+  ];
+  return (
+    <>
+      <dl className="facts">
+        {facts.map(([name, value]) => (
+          <div key={name} className="fact">
+            <dt>{name}</dt>
+            <dd>{value}</dd>
+          </div>
+        ))}
+      </dl>
+      <p className="mono quiet" title="SHA-256 of the picture file">
+        {sample.hash}
+      </p>
+    </>
+  );
+}
