@@ -1,11 +1,10 @@
 import { statSync } from 'node:fs';
-import { basename, join, resolve } from 'node:path';
-import { NorthlightError } from '#models/errors.ts';
+import { basename, join } from 'node:path';
 import type { Model } from '#models/onnx/ir.ts';
 import { readModel } from '#models/onnx/read.ts';
 import type { ImageModel } from './family.ts';
 import { findFolder, optionalJson } from './find-folder.ts';
-import { hashModelFolder, modelFiles } from './hash-folder.ts';
+import { modelFiles } from './hash-folder.ts';
 import { recogniseFamily } from './recognise.ts';
 import type { FoundFolder } from './types.ts';
 
@@ -28,22 +27,6 @@ export interface ModelFolder {
   readonly sizeBytes: number;
   readonly description: string;
   readonly examplePrompts: readonly string[];
-}
-
-export interface ModelReport {
-  readonly name: string;
-  readonly family: string;
-  readonly components: readonly string[];
-  readonly parameters: number;
-  readonly sizeBytes: number;
-  readonly width: number;
-  readonly height: number;
-  readonly predictionType: string;
-  readonly usable: boolean;
-  readonly problems: { message: string; hint: string }[];
-  readonly description: string;
-  readonly examplePrompts: string[];
-  readonly hash: string;
 }
 
 /**
@@ -92,48 +75,8 @@ function predictionType({ schedulerConfig }: ImageModel): string {
   return typeof name === 'string' && name.startsWith('FlowMatch') ? 'flow_velocity' : 'epsilon';
 }
 
-/** What a folder is and, if it cannot run, what is wrong and how to mend it. Never throws for a bad folder. */
-export function inspectModelFolder(directory: string): ModelReport {
-  try {
-    const m = openModelFolder(directory);
-    const names = [...m.found.components.values()].map((c) => basename(partOf(m.path, c.path)));
-    return {
-      name: m.name,
-      family: m.family,
-      components: [...names, ...m.found.tokenizers.keys(), 'scheduler'],
-      parameters: m.parameters,
-      sizeBytes: m.sizeBytes,
-      width: m.model.size.width,
-      height: m.model.size.height,
-      predictionType: m.predictionType,
-      usable: true,
-      problems: [],
-      description: m.description,
-      examplePrompts: [...m.examplePrompts],
-      hash: hashModelFolder(m.path),
-    };
-  } catch (error) {
-    if (!(error instanceof NorthlightError)) throw error;
-    return {
-      name: basename(resolve(directory)),
-      family: 'unknown',
-      components: [],
-      parameters: 0,
-      sizeBytes: 0,
-      width: 0,
-      height: 0,
-      predictionType: '',
-      usable: false,
-      problems: [{ message: error.message, hint: error.hint }],
-      description: '',
-      examplePrompts: [],
-      hash: '',
-    };
-  }
-}
-
 /** The folder of a part: the first name below the model's folder that is not `onnx`. */
-function partOf(root: string, path: string): string {
+export function partOf(root: string, path: string): string {
   const names = path
     .slice(root.length)
     .split(/[\\/]/)

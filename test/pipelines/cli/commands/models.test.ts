@@ -2,7 +2,12 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
+import { isExternal } from '#models/onnx/ir.ts';
+import { readModel } from '#models/onnx/read.ts';
+import { writeModel } from '#models/onnx/write.ts';
+import type { InspectResult } from '#pipelines/cli/doctor-report.ts';
 import { describeModel, formatBytes, type ModelReport } from '#pipelines/cli/model-report.ts';
+import { tinyFolder } from '#test/models/families/tiny-folders.ts';
 import { runCli } from '#test/pipelines/cli/run-cli.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'northlight-models-'));
@@ -20,6 +25,43 @@ describe('models inspect', () => {
     const run = await runCli('models', 'inspect', join(folder, 'absent'));
     expect(run.code).toBe(2);
     expect(run.out + run.err).toContain(join(folder, 'absent'));
+  });
+});
+
+describe('models inspect of a model', () => {
+  const model = tinyFolder('sd1').write(join(folder, 'tiny-sd1'));
+
+  test('--json gives every component with its inputs; with --dry-step one small step through all of it', async () => {
+    const run = await runCli('models', 'inspect', model, '--dry-step', '--json');
+    expect(run.code).toBe(0);
+    expect(run.result()).toMatchObject({ usable: true, family: 'sd1', problems: [], hash: null });
+    const { components, dryStep } = run.result() as unknown as InspectResult;
+    expect(components.map((c) => c.role).sort()).toEqual(['denoiser', 'text_encoder', 'vae_decoder', 'vae_encoder']);
+    expect(components[0]!.inputs.map((p) => p.name)).toContain('encoder_hidden_states');
+    expect(dryStep).toMatchObject({ finite: true });
+    expect(dryStep!.width).toBe(dryStep!.dims[2]! * 2);
+  });
+
+  test('a person reads the answer first, then the fix', async () => {
+    const spoilt = tinyFolder('sd1').write(join(folder, 'spoilt'));
+    rmSync(join(spoilt, 'vae_decoder'), { recursive: true });
+    const run = await runCli('models', 'inspect', spoilt);
+    expect(run.code).toBe(2);
+    expect(run.out.split('\n')[0]).toMatch(/^spoilt: Cannot run: .*vae_decoder/);
+    expect(run.out).toMatch(/Copy the whole folder/);
+  });
+
+  test('weights that no number survives are found by the dry step', async () => {
+    const spoilt = tinyFolder('sd1').write(join(folder, 'not-finite'));
+    const path = join(spoilt, 'unet', 'model.onnx');
+    const graph = readModel(path);
+    for (const t of graph.graph.initializers.values()) {
+      if (t.dtype === 'float32' && !isExternal(t)) (t.data as Float32Array).fill(Number.NaN);
+    }
+    writeModel(graph, path);
+    const run = await runCli('models', 'inspect', spoilt, '--dry-step');
+    expect(run.code).toBe(2);
+    expect(run.out).toMatch(/NOT every number is finite/);
   });
 });
 

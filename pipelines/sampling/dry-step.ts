@@ -1,0 +1,52 @@
+import { Rng } from '#models/tensor/rng.ts';
+import { numel } from '#models/tensor/tensor.ts';
+import { loadPipeline, type PipelineOptions } from './pipeline.ts';
+
+/** What one small step through a whole model showed. */
+export interface DryStep {
+  /** Opening all graphs. */
+  readonly loadSeconds: number;
+  /** One call of the denoiser, its prompt's encoding and the decoding included. */
+  readonly seconds: number;
+  /** Whether every number of the result is one. */
+  readonly finite: boolean;
+  /** Shape of the sample that was denoised. */
+  readonly dims: readonly number[];
+  /** Pixels of what was decoded. */
+  readonly width: number;
+  readonly height: number;
+}
+
+/**
+ * Sends one sample of the smallest size through the text encoders, the denoiser and the decoder of an image model.
+ * @throws {NorthlightError} of the folder or the runtime, naming what does not run.
+ */
+export async function dryStep(directory: string, options: PipelineOptions = {}): Promise<DryStep> {
+  const started = performance.now();
+  const pipeline = await loadPipeline(directory, options);
+  try {
+    const loadSeconds = since(started);
+    const { size, denoiser: plan } = pipeline.model;
+    const side = { width: size.free ? size.multiple : size.width, height: size.free ? size.multiple : size.height };
+    const begun = performance.now();
+    const [condition] = await pipeline.encode([''], '');
+    const { extraChannels } = plan;
+    const factor = pipeline.model.vae?.scaleFactor ?? 1;
+    const dims = [plan.channels, side.height / factor, side.width / factor] as const;
+    const denoiser = pipeline.denoiser(1, {
+      ...side,
+      ...(extraChannels > 0 && { extraChannels: new Float32Array(extraChannels * dims[1] * dims[2]) }),
+    });
+    const noise = new Rng(0).fillNormal(new Float32Array(numel(dims)));
+    const output = await denoiser.predict(noise, MIDDLE, [condition!]);
+    const picture = await pipeline.decode(output, dims);
+    const finite = [output, picture.data].every((values) => values.every(Number.isFinite));
+    return { loadSeconds, seconds: since(begun), finite, dims, width: picture.width, height: picture.height };
+  } finally {
+    await pipeline.close();
+  }
+}
+
+/** A timestep in the middle of the usual thousand. */
+const MIDDLE = 500;
+const since = (start: number) => (performance.now() - start) / 1000;
