@@ -8,7 +8,7 @@ export type { SamplerName };
  * inputs are parsed on the engine side; errors travel as `{ code, message, hint }`; pictures travel by URL (`/blob/<sha256>`).
  */
 
-export const jobKind = z.enum(['generate', 'tune', 'compare', 'verify', 'score']);
+export const jobKind = z.enum(['generate', 'tune', 'compare', 'verify', 'score', 'reproduce']);
 export const jobState = z.enum(['queued', 'running', 'paused', 'done', 'failed', 'cancelled', 'set-aside']);
 
 const plainError = z.object({ code: z.string(), message: z.string(), hint: z.string() });
@@ -244,6 +244,56 @@ export type FoundSamples = z.infer<typeof foundSamples>;
 /** Pictures by `seq`. */
 const manySamples = z.object({ seqs: z.array(z.number().int()).min(1).max(100_000) });
 
+/** What a picture's file says of how it was made, as far as the Generate form can take it over. */
+export const recalled = z.object({
+  source: z.enum(['northlight', 'a1111', 'comfyui', 'invokeai', 'swarmui', 'draw-things']),
+  /** Everything that was read, in words, for the eye. */
+  facts: z.array(z.object({ name: z.string(), value: z.string() })),
+  /** Fields of the form; an absent one stays as it is. */
+  form: z
+    .object({
+      prompts: z.string(),
+      negativePrompt: z.string(),
+      count: z.number().int(),
+      steps: z.number().int(),
+      scheduler: z.enum(SAMPLERS),
+      eta: z.number(),
+      guidanceScale: z.number(),
+      seed: z.number().int(),
+      keepTrajectories: z.boolean(),
+      shareInitialNoise: z.boolean(),
+    })
+    .partial(),
+  /** The model of this project that made it; null: none, the chosen one stays. */
+  modelId: z.string().nullable(),
+  /** Of the model; null: no adapter. */
+  adapterId: z.string().nullable(),
+  /** What could not be taken over, and why. */
+  notes: z.array(z.string()),
+});
+export type Recalled = z.infer<typeof recalled>;
+
+/** A picture made again from the settings in its file, beside the original. */
+export const reproduction = z.object({
+  /** `file`: the same bytes; `pixels`: the same picture in another file. */
+  identical: z.enum(['file', 'pixels', 'no']),
+  /** Largest and mean absolute difference of a channel, 0…255, and how many of the pixels differ. */
+  max: z.number(),
+  mean: z.number(),
+  differing: z.number().int(),
+  pixels: z.number().int(),
+  /** What is not as it was, and may be why. */
+  notes: z.array(z.string()),
+  originalHash: z.string(),
+  hash: z.string(),
+  /** The absolute difference times `factor`, as a picture; null where there is none. */
+  amplified: z.object({ hash: z.string(), factor: z.number() }).nullable(),
+});
+export type Reproduction = z.infer<typeof reproduction>;
+
+/** A picture file that is looked into, at most. */
+export const MAX_PICTURE_BYTES = 64 * 2 ** 20;
+
 const id = z.object({ id: z.string() });
 const empty = z.object({});
 
@@ -330,6 +380,22 @@ export const procedures = {
     input: manySamples.extend({ folder: z.string().min(1).optional() }),
     output: z.object({ folder: z.string(), count: z.number().int(), missing: z.number().int() }),
   },
+  /**
+   * What the file of a picture says of how it was made, fitted to the models and adapters of this project; null when it says
+   * nothing. Bytes do not pass a WebSocket: a browser sends them as `POST /picture?modelId=…`.
+   */
+  'pictures.settings': {
+    input: z.object({
+      bytes: z.instanceof(Uint8Array).refine((bytes) => bytes.length <= MAX_PICTURE_BYTES, 'is larger than 64 MiB'),
+      /** The model chosen now. */
+      modelId: z.string().nullable().default(null),
+    }),
+    output: recalled.nullable(),
+  },
+  /** Makes a picture of the project again from the settings in its file, and compares the two: a short job. */
+  'pictures.reproduce': { input: z.object({ sampleId: z.string() }), output: job },
+  /** What such a job (by its id) found; null before it is done. */
+  'pictures.reproduction': { input: id, output: reproduction.nullable() },
   'sessions.list': { input: empty, output: z.array(session) },
   'sessions.create': {
     input: z.object({

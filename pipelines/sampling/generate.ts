@@ -155,7 +155,12 @@ export async function* generatePictures(options: GenerateOptions): AsyncGenerato
         adapters,
         negativePrompt: settings.negativePrompt,
         seed: settings.seed,
-        startHash: startHash(settings, request, size, options.initialNoise, start + i),
+        startHash: startHashOf(
+          settings,
+          request,
+          size,
+          options.initialNoise?.subarray((start + i) * size, (start + i + 1) * size),
+        ),
         scheduler: settings.scheduler ?? samplerOf(pipeline.scheduler),
         schedulerConfig: pipeline.scheduler,
         steps: settings.steps,
@@ -185,10 +190,17 @@ export async function* generatePictures(options: GenerateOptions): AsyncGenerato
   }
 }
 
-/** SHA-256 of the starting noise of one picture: its place in what was given, else its own. */
-function startHash(s: SamplingSettings, r: PictureRequest, size: number, given: Float32Array | undefined, at: number) {
-  const noise = given?.slice(at * size, (at + 1) * size) ?? initialNoiseOf({ ...r, seed: s.seed }, size);
-  return createHash('sha256').update(new Uint8Array(noise.buffer)).digest('hex');
+/** SHA-256 of the starting noise of one picture, `size` numbers: those of the seed, unless others were given. */
+export function startHashOf(
+  s: Pick<SamplingSettings, 'seed'>,
+  r: Pick<PictureRequest, 'noiseIndex'>,
+  size: number,
+  given?: Float32Array,
+): string {
+  const noise = given ?? initialNoiseOf({ seed: s.seed, noiseIndex: r.noiseIndex }, size);
+  return createHash('sha256')
+    .update(new Uint8Array(noise.buffer, noise.byteOffset, noise.byteLength))
+    .digest('hex');
 }
 
 function originOf(

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { programVersion } from '#models/version.ts';
 import { writeA1111 } from '#pipelines/images/settings/a1111.ts';
-import type { NorthlightSettings } from '#pipelines/images/settings/northlight.ts';
+import { type NorthlightSettings, northlightSettings } from '#pipelines/images/settings/northlight.ts';
 import { a1111Sampler } from '#pipelines/images/settings/sampler-names.ts';
 import type { SchedulerConfig } from '#pipelines/schedulers/index.ts';
 
@@ -16,12 +16,10 @@ export interface PictureOrigin extends Omit<NorthlightSettings, 'version' | 'sch
  */
 export function settingsText(origin: PictureOrigin): { parameters: string; northlight: string } {
   const { schedulerConfig, ...rest } = origin;
-  const own: NorthlightSettings = {
-    version: programVersion(),
-    ...rest,
-    schedulerConfigHash: hashOf(schedulerConfig),
-  };
-  return { parameters: parametersText(origin), northlight: JSON.stringify(own) };
+  const own: NorthlightSettings = { version: programVersion(), ...rest, schedulerConfigHash: hashOf(schedulerConfig) };
+  // Always the same keys in the same order: the same picture is the same file.
+  const ordered = (Object.keys(northlightSettings.shape) as (keyof NorthlightSettings)[]).map((key) => [key, own[key]]);
+  return { parameters: parametersText(origin), northlight: JSON.stringify(Object.fromEntries(ordered)) };
 }
 
 function hashOf(config: SchedulerConfig): string {

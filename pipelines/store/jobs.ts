@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { count, json } from './columns.ts';
 import type { Db } from './db.ts';
 
-const kind = z.enum(['generate', 'tune', 'compare', 'verify', 'score']);
+const kind = z.enum(['generate', 'tune', 'compare', 'verify', 'score', 'reproduce']);
 const state = z.enum(['queued', 'running', 'paused', 'done', 'failed', 'cancelled', 'set-aside']);
 export type JobState = z.output<typeof state>;
 
@@ -51,6 +51,10 @@ export const jobs = {
   /** Newest first. */
   all: (db: Db): JobRow[] => db.all(row, `SELECT ${columns} FROM jobs ORDER BY created_at DESC, rowid DESC`),
   get: (db: Db, id: string): JobRow | undefined => db.get(row, `SELECT ${columns} FROM jobs WHERE id = ?`, [id]),
+  /** What a finished job gave back; undefined before. */
+  resultOf: (db: Db, id: string): unknown =>
+    db.get(z.object({ result: json(z.unknown()).nullable() }), 'SELECT result FROM jobs WHERE id = ?', [id])?.result ??
+    undefined,
   inState: (db: Db, wanted: JobState): JobRow[] =>
     db.all(row, `SELECT ${columns} FROM jobs WHERE state = ? ORDER BY place`, [wanted]),
   /** How many jobs that are not finished use this adapter or model. */

@@ -43,6 +43,7 @@ const placeOfKind: Readonly<Record<Job['kind'], Place>> = {
   compare: 'compare',
   verify: 'models',
   score: 'gallery',
+  reproduce: 'generate',
 };
 
 const newestFirst = <T extends { readonly createdAt: string }>(list: readonly T[]): T[] =>

@@ -5,7 +5,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { NorthlightError } from '#models/errors.ts';
 import { writeFileAtomic } from '#models/files.ts';
 import type { FromCompute, JobContext, JobFunction, JobSpec, ToCompute } from '#pipelines/engine/job-protocol.ts';
-import { comparePayload, generatePayload, tunePayload, verifyPayload } from '#pipelines/engine/jobs/payloads.ts';
+import {
+  comparePayload,
+  generatePayload,
+  reproducePayload,
+  tunePayload,
+  verifyPayload,
+} from '#pipelines/engine/jobs/payloads.ts';
 import { score } from '#pipelines/engine/jobs/score.ts';
 import { runCompute } from '#pipelines/engine/run-compute.ts';
 import { openMetricsLog } from '#pipelines/runs/metrics-log.ts';
@@ -143,11 +149,19 @@ const verify: JobFunction = async (raw) => {
   return { difference: 0.25, effect: 1 };
 };
 
+/** Says of every picture that it came out the same. */
+const reproduce: JobFunction = async (raw) => {
+  const { picturePath } = reproducePayload.parse(raw);
+  const hash = createHash('sha256').update(readFileSync(picturePath)).digest('hex');
+  const difference = { max: 0, mean: 0, differing: 0, pixels: 64, notes: [], amplified: null };
+  return { identical: 'file', originalHash: hash, hash, ...difference };
+};
+
 function readStep(directory: string): string {
   return readFileSync(join(directory, 'step'), 'utf8');
 }
 
-const jobs: Record<JobSpec['kind'], JobFunction> = { generate, compare, tune, verify, score };
+const jobs: Record<JobSpec['kind'], JobFunction> = { generate, compare, tune, verify, score, reproduce };
 
 runCompute(
   {

@@ -5,6 +5,7 @@ export const commands: Readonly<Record<string, () => Promise<Command>>> = {
   'models list': async () => (await import('./models-list.ts')).modelsList as Command,
   'models inspect': async () => (await import('./models-inspect.ts')).modelsInspect as Command,
   sample: async () => (await import('./sample.ts')).sample as Command,
+  reproduce: async () => (await import('./reproduce.ts')).reproduce as Command,
   score: async () => (await import('./score.ts')).score as Command,
   tune: async () => (await import('./tune.ts')).tune as Command,
   train: async () => (await import('./train.ts')).train as Command,

@@ -6,6 +6,7 @@ import { compare } from './compare.ts';
 import { generate } from './generate.ts';
 import { jobs } from './jobs.ts';
 import { models } from './models.ts';
+import { pictures } from './pictures.ts';
 import { runs } from './runs.ts';
 import { samples } from './samples.ts';
 import { sessions } from './sessions.ts';
@@ -14,4 +15,16 @@ import { tune } from './tune.ts';
 /** The handler of every procedure of the contract. */
 export const handlers: {
   readonly [N in ProcedureName]: (input: ParsedInput<N>, context: EngineContext) => Output<N> | Promise<Output<N>>;
-} = { ...app, ...models, ...jobs, ...generate, ...samples, ...sessions, ...tune, ...runs, ...adapters, ...compare };
+} = {
+  ...app,
+  ...models,
+  ...jobs,
+  ...generate,
+  ...samples,
+  ...sessions,
+  ...tune,
+  ...runs,
+  ...adapters,
+  ...compare,
+  ...pictures,
+};

@@ -2,6 +2,7 @@ import type { JobFunction, JobSpec } from '#pipelines/engine/job-protocol.ts';
 import { compare } from './compare.ts';
 import { JobStopped } from './control.ts';
 import { generate } from './generate.ts';
+import { reproduce } from './reproduce.ts';
 import { score } from './score.ts';
 import { tune } from './tune.ts';
 import { verify } from './verify.ts';
@@ -24,4 +25,5 @@ export const jobs: Record<JobSpec['kind'], JobFunction> = {
   tune: stoppable(tune),
   verify: stoppable(verify),
   score: stoppable(score),
+  reproduce: stoppable(reproduce),
 };

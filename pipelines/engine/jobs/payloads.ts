@@ -58,6 +58,14 @@ export const scorePayload = z.object({ reward: z.string(), list: z.string() });
 export type ScorePayload = z.infer<typeof scorePayload>;
 export const scoreItem = z.object({ seq: z.number().int(), hash: z.string(), prompt: z.string() });
 
+export const reproducePayload = z.object({
+  picturePath: z.string(),
+  modelPath: z.string(),
+  /** Adapters of the project; the picture names those it needs by hash. */
+  adapters: z.array(z.object({ hash: z.string(), path: z.string() })),
+});
+export type ReproducePayload = z.infer<typeof reproducePayload>;
+
 /**
  * Events of jobs (`JobContext.event(topic, data)`). A picture is at `<project>/samples/<hash>.png` (content address of the
  * file) and its trajectory, when kept, at `<project>/trajectories/<hash>.safetensors`, before it is announced. A resumed

@@ -12,6 +12,7 @@ import type { WireMessage } from '#pipelines/engine/contract.ts';
 import { createEngine, type Engine } from '#pipelines/engine/engine.ts';
 import type { FromCompute, JobContext, JobFunction, JobSpec, ToCompute } from '#pipelines/engine/job-protocol.ts';
 import { comparePayload, generatePayload, tunePayload } from '#pipelines/engine/jobs/payloads.ts';
+import { reproduce } from '#pipelines/engine/jobs/reproduce.ts';
 import { score } from '#pipelines/engine/jobs/score.ts';
 import type { ProcessHost } from '#pipelines/engine/process-host.ts';
 import { runCompute } from '#pipelines/engine/run-compute.ts';
@@ -130,6 +131,7 @@ function jobs(stepMs: number): Record<JobSpec['kind'], JobFunction> {
     },
     verify: async () => ({ difference: 1.2e-7, effect: 0.4 }),
     score,
+    reproduce,
   };
 }
 

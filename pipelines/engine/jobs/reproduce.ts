@@ -1,0 +1,30 @@
+import type { Reproduction } from '#pipelines/engine/contract.ts';
+import type { JobFunction } from '#pipelines/engine/job-protocol.ts';
+import { reproducePicture } from '#pipelines/sampling/reproduce.ts';
+import { stopIfAsked } from './control.ts';
+import { reproducePayload } from './payloads.ts';
+import { storeBlob } from './pictures.ts';
+
+/** Makes one picture again from the settings in its file and compares the two. */
+export const reproduce: JobFunction = async (payload, context): Promise<Reproduction> => {
+  const p = reproducePayload.parse(payload);
+  const found = await reproducePicture({
+    picture: p.picturePath,
+    modelPath: p.modelPath,
+    adapters: new Map(p.adapters.map((adapter) => [adapter.hash, adapter.path])),
+    ...(context.threads ? { threads: context.threads } : {}),
+    onStep: ({ step, total }) => context.progress('making the picture again', step, total),
+    checkpoint: () => stopIfAsked(context),
+  });
+  return {
+    identical: found.identical,
+    ...found.difference,
+    notes: [...found.notes],
+    originalHash: found.originalHash,
+    hash: storeBlob(context.project, found.png),
+    amplified: found.amplified && {
+      hash: storeBlob(context.project, found.amplified.png),
+      factor: found.amplified.factor,
+    },
+  };
+};
