@@ -44,8 +44,8 @@ export function perfectLogits(law: ToyLaw): number[] {
 export interface ToyOptions {
   /** Laws of classes 0, 1, …: one is a model without classes. */
   readonly laws: readonly ToyLaw[];
-  /** An input for time, which the network does not use. */
-  readonly time?: { readonly name: string; readonly rank: 0 | 1 };
+  /** An input for time. `effect` times what it says is added to the first letter's logits. */
+  readonly time?: { readonly name: string; readonly rank: 0 | 1; readonly effect?: number };
 }
 
 /** A masked model that looks its answer up: `input_ids [B, L]` → `logits [B, L, K + 1]`, exact for every state. */
@@ -64,7 +64,8 @@ export function toyModel({ laws, time }: ToyOptions): Model {
   if (time) {
     const t = b.input(time.name, 'float32', time.rank === 0 ? [] : [1]);
     const shaped = time.rank === 0 ? t : b.apply('Unsqueeze', [t, b.i64([1, 2])]);
-    logits = b.add2(logits, b.mulScalar(shaped, 0));
+    const effect = Array.from({ length: letters + 1 }, (_, k) => (k === 0 ? (time.effect ?? 0) : 0));
+    logits = b.add2(logits, b.mul(shaped, b.f32([letters + 1], effect)));
   }
   b.output(logits, 'logits');
   return b.toModel('toy', (v) => (v.dims.length === 0 ? [] : ['batch', ...v.dims.slice(1)]));

@@ -152,6 +152,19 @@ describe('what the network says', () => {
     expect(p([2, 2], 0, 2)).toBe(0);
   });
 
+  test.each([
+    ['timestep', {}, 0.5],
+    // −ln(1 − 0.999 · 0.5)
+    ['sigma', {}, 0.6921476806],
+    ['sigma', { time_conditioning: false }, 0],
+    ['timestep', { timestep: { quantity: 'sigma' } }, 0.6921476806],
+  ] as const)('depends on the time as the input "%s" wants it, %j', async (name, config, told) => {
+    const answers = await ask({ laws: [TOY_A], time: { name, rank: 1, effect: 1 } }, config);
+    const [first, second] = answers.at(-1)!;
+    // Both letters are as likely at the first position, but for the time.
+    expect(first! - second!).toBeCloseTo(told, 6);
+  });
+
   test('with columns in another order is put in the order of the tokens', async () => {
     const [plain, turned] = [await ask({ laws: [TOY_A] }), await ask({ laws: [TOY_A] }, { channels_order: 'CA' })];
     for (const [n, state] of states.entries()) {
