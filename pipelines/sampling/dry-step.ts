@@ -39,9 +39,10 @@ export async function dryStep(directory: string, options: PipelineOptions = {}):
     });
     const noise = new Rng(0).fillNormal(new Float32Array(numel(dims)));
     const output = await denoiser.predict(noise, MIDDLE, [condition!]);
-    const picture = await pipeline.decode(output, dims);
-    const finite = [output, picture.data].every((values) => values.every(Number.isFinite));
-    return { loadSeconds, seconds: since(begun), finite, dims, width: picture.width, height: picture.height };
+    // Of such a sample the decoder would only say that it is not its fault.
+    if (!output.every(Number.isFinite)) return { loadSeconds, seconds: since(begun), finite: false, dims, ...side };
+    const { data, width, height } = await pipeline.decode(output, dims);
+    return { loadSeconds, seconds: since(begun), finite: data.every(Number.isFinite), dims, width, height };
   } finally {
     await pipeline.close();
   }

@@ -54,7 +54,14 @@ test('the bundled model is ready, with nothing to remark', () => {
 
 describe('each fault is named with what to do', () => {
   test.each<[string, (m: string) => void, string]>([
-    ['a missing decoder', (m) => rmSync(join(m, 'vae_decoder'), { recursive: true }), 'model/missing-file'],
+    [
+      'a missing decoder',
+      (m) => {
+        edit(join(m, 'model_index.json'), (j) => ({ ...j, vae: ['diffusers', 'AutoencoderKL'] }));
+        rmSync(join(m, 'vae_decoder'), { recursive: true });
+      },
+      'model/missing-file',
+    ],
     ['a missing scheduler', (m) => rmSync(join(m, 'scheduler'), { recursive: true }), 'model/missing-file'],
     ['a graph cut short', (m) => truncateSync(join(m, 'unet', 'model.onnx'), 1000), 'onnx/truncated'],
     [

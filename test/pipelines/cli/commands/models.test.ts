@@ -29,7 +29,9 @@ describe('models inspect', () => {
 });
 
 describe('models inspect of a model', () => {
-  const model = tinyFolder('sd1').write(join(folder, 'tiny-sd1'));
+  const models = mkdtempSync(join(tmpdir(), 'northlight-models-'));
+  afterAll(() => rmSync(models, { recursive: true }));
+  const model = tinyFolder('sd1').write(join(models, 'tiny-sd1'));
 
   test('--json gives every component with its inputs; with --dry-step one small step through all of it', async () => {
     const run = await runCli('models', 'inspect', model, '--dry-step', '--json');
@@ -43,8 +45,12 @@ describe('models inspect of a model', () => {
   });
 
   test('a person reads the answer first, then the fix', async () => {
-    const spoilt = tinyFolder('sd1').write(join(folder, 'spoilt'));
+    const spoilt = tinyFolder('sd1').write(join(models, 'spoilt'));
     rmSync(join(spoilt, 'vae_decoder'), { recursive: true });
+    writeFileSync(
+      join(spoilt, 'model_index.json'),
+      '{"_class_name": "StableDiffusionPipeline", "vae": ["diffusers", "AutoencoderKL"]}',
+    );
     const run = await runCli('models', 'inspect', spoilt);
     expect(run.code).toBe(2);
     expect(run.out.split('\n')[0]).toMatch(/^spoilt: Cannot run: .*vae_decoder/);
@@ -52,7 +58,7 @@ describe('models inspect of a model', () => {
   });
 
   test('weights that no number survives are found by the dry step', async () => {
-    const spoilt = tinyFolder('sd1').write(join(folder, 'not-finite'));
+    const spoilt = tinyFolder('sd1').write(join(models, 'not-finite'));
     const path = join(spoilt, 'unet', 'model.onnx');
     const graph = readModel(path);
     for (const t of graph.graph.initializers.values()) {
