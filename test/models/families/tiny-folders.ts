@@ -302,6 +302,7 @@ export function fluxFiles(
     readonly batchedIds?: boolean;
     readonly output?: string;
     readonly baked?: boolean;
+    readonly fill?: boolean;
   } = {},
 ): Record<string, Model | object> {
   const [channels, width, pooled] = [4, 12, 6];
@@ -315,7 +316,8 @@ export function fluxFiles(
     'model_index.json': { _class_name: 'FluxPipeline', transformer: ['diffusers', 'FluxTransformer2DModel'] },
     'transformer/model.onnx': tinyDenoiser({
       sample: 'hidden_states',
-      dims: [16, 4 * channels],
+      dims: [16, 4 * channels + (options.fill ? 5 : 0)],
+      outChannels: 4 * channels,
       output: options.output ?? 'out_hidden_states',
       inputs: [
         context(width),

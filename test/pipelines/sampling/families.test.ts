@@ -73,3 +73,177 @@ describe('a folder of the kind', () => {
     },
   );
 });
+
+describe('how an export declares the same network', () => {
+  const SAME = [
+    'timestep-int64-batch',
+    'timestep-int64-scalar',
+    'timestep-int32-batch',
+    'timestep-float32-batch',
+    'timestep-float16-scalar',
+    'baked',
+    'baked-batch-2',
+    'old-diffusers',
+    'onnx-community',
+    'only-graph',
+    'renamed-class',
+  ];
+  const far = (a: Float32Array, b: Float32Array) => a.reduce((most, v, i) => Math.max(most, Math.abs(v - b[i]!)), 0);
+  const plain = () => opened('sd1', (p) => sample(p));
+
+  test('changes nothing: types and ranks of the timestep, fixed sizes, layouts', async () => {
+    const { sample: wanted } = await plain();
+    for (const name of SAME) {
+      // Samples are some ten units large after three steps of guidance 7.5.
+      expect([name, far((await opened(name, (p) => sample(p))).sample, wanted) < 1e-4]).toEqual([name, true]);
+    }
+  });
+
+  test('in 16 bits changes little', async () => {
+    const { sample: wanted } = await plain();
+    const scale = wanted.reduce((most, v) => Math.max(most, Math.abs(v)), 0);
+    for (const name of ['float16', 'float16-weights']) {
+      const distance = far((await opened(name, (p) => sample(p))).sample, wanted);
+      expect(distance).toBeGreaterThan(0);
+      // 11 bits, three steps, amplified by guidance.
+      expect(distance).toBeLessThan(0.02 * scale);
+    }
+  });
+});
+
+describe('each sample', () => {
+  test.each(['sd1', 'sdxl', 'sd3', 'flux-dev', 'pixart-alpha', 'baked-batch-2'])(
+    'of %s is the same in any batch',
+    async (name) => {
+      await opened(name, async (pipeline) => {
+        const requests = ['red cat', 'the old blue house, very small', 'tree'].map((prompt, index) => ({
+          prompt,
+          index,
+          noiseIndex: index,
+        }));
+        const hashes = async (batch: number) => {
+          const all: string[] = [];
+          for await (const p of generatePictures({ pipeline, settings: settingsOf(pipeline), requests, batch }))
+            all.push(p.hash);
+          return all;
+        };
+        const one = await hashes(1);
+        expect(await hashes(3)).toEqual(one);
+        expect(new Set(one).size).toBe(3);
+      });
+    },
+  );
+});
+
+describe('guidance', () => {
+  test.each([
+    ['sd1', 7.5, 2],
+    ['sd1', 1, 1],
+    ['sd-turbo', 0, 1],
+    ['sd-turbo', 1, 1],
+    ['sd-turbo', 2, 2],
+    ['sdxl-turbo', 0, 1],
+    ['lcm', 8.5, 1],
+    ['flux-dev', 3.5, 1],
+    ['flux-schnell', 0, 1],
+    ['sd3', 7, 2],
+    ['dit-classes', 4, 2],
+  ] as const)('of %s at scale %d asks the network %i times a step', async (name, guidanceScale, calls) => {
+    await opened(name, async (pipeline) => {
+      await sample(pipeline, { guidanceScale, steps: 2 });
+      expect(pipeline.calls.count).toBe(2 * calls);
+    });
+  });
+
+  test('that is an input changes the picture without a second run', async () => {
+    for (const name of ['lcm', 'flux-dev']) {
+      await opened(name, async (pipeline) => {
+        const hashes = [];
+        for (const guidanceScale of [2, 6]) hashes.push((await sample(pipeline, { guidanceScale })).hash);
+        expect(hashes[0]).not.toBe(hashes[1]);
+      });
+    }
+  });
+
+  test('follows what to avoid, except where there is one branch', async () => {
+    const differs = (name: string) =>
+      opened(name, async (pipeline) => {
+        const plain = await sample(pipeline);
+        return (await sample(pipeline, { negativePrompt: 'the old blue house' })).sample.some(
+          (v, i) => v !== plain.sample[i],
+        );
+      });
+    expect(await differs('sd1')).toBe(true);
+    expect(await differs('sdxl')).toBe(true);
+    expect(await differs('sd-turbo')).toBe(false);
+    expect(await differs('lcm')).toBe(false);
+  });
+});
+
+describe('the size', () => {
+  test.each(['sd1', 'sdxl', 'flux-dev', 'sd3', 'dit-classes'])('of %s is free', async (name) => {
+    await opened(name, async (pipeline) => {
+      const picture = await sample(pipeline, { width: 24, height: 40 });
+      expect([picture.width, picture.height, picture.rgb.length]).toEqual([24, 40, 24 * 40 * 3]);
+      const { channels } = pipeline.model.denoiser;
+      expect(picture.sample.length).toBe(channels * 12 * 20);
+    });
+  });
+
+  test('is refused where it does not divide, with one that does', async () => {
+    await opened('sd1', async (pipeline) => {
+      await expect(sample(pipeline, { width: 18, height: 16 })).rejects.toMatchObject({
+        code: 'sampling/size',
+        hint: expect.stringMatching(/(16|20)x16/),
+      });
+    });
+  });
+
+  test('that the export fixed is refused any other', async () => {
+    for (const name of ['baked', 'flux-baked']) {
+      await opened(name, async (pipeline) => {
+        await expect(sample(pipeline, { width: 24, height: 24 })).rejects.toMatchObject({
+          code: 'sampling/size',
+          message: expect.stringMatching(/16x16.*24x24/),
+        });
+      });
+    }
+  });
+
+  test('shifts the schedule of a flow model that wants it', async () => {
+    await opened('flux-dev', async (pipeline) => {
+      const { scheduleOf } = await import('#pipelines/sampling/generate.ts');
+      const first = (side: number) =>
+        scheduleOf(pipeline, settingsOf(pipeline, { width: side, height: side, steps: 4 })).steps[2]!.timestep;
+      expect(first(256)).toBeGreaterThan(first(16));
+    });
+  });
+});
+
+test('a long prompt takes several runs of the text encoder, and what to avoid as many', async () => {
+  await opened('sd1', async (pipeline) => {
+    const long = 'the old blue house, very small, in the sun, with big white dog, a green tree';
+    const [condition] = await pipeline.encode([long], 'moon');
+    const [prompt, negative] = [condition!.prompt, condition!.negative].map(
+      (f) => f.get('encoder_hidden_states')!.dims,
+    );
+    expect(prompt![0]).toBeGreaterThan(12);
+    expect(prompt![0]! % 12).toBe(0);
+    expect(negative).toEqual(prompt);
+    expect((await sample(pipeline, {}, long)).sample.every(Number.isFinite)).toBe(true);
+  });
+});
+
+test('an inpainting network is given its mask and masked picture as further channels', async () => {
+  await opened('inpainting', async (pipeline) => {
+    const [condition] = await pipeline.encode(['red cat'], '');
+    const x = new Float32Array(4 * 64).fill(0.3);
+    const ask = (extraChannels: Float32Array) => pipeline.denoiser(1, { extraChannels }).predict(x, 500, [condition!]);
+    const [none, some] = [await ask(new Float32Array(5 * 64)), await ask(new Float32Array(5 * 64).fill(1))];
+    expect(none).toHaveLength(4 * 64);
+    expect(none).not.toEqual(some);
+    expect(() => pipeline.denoiser(1, { extraChannels: new Float32Array(64) })).toThrow(
+      expect.objectContaining({ code: 'model/extra-channels' }),
+    );
+  });
+});
