@@ -82,6 +82,18 @@ export const model = z.object({
 });
 export type Model = z.infer<typeof model>;
 
+/** How much of a prompt a model reads. */
+export const tokenCount = z.object({
+  /** Tokens of words that are read. */
+  tokens: z.number().int(),
+  /** Tokens that one chunk has room for. */
+  room: z.number().int(),
+  chunks: z.number().int(),
+  /** The end of the prompt for which there is no room; empty when all is read. */
+  unread: z.string(),
+});
+export type TokenCount = z.infer<typeof tokenCount>;
+
 export const adapter = z.object({
   id: z.string(),
   name: z.string(),
@@ -326,6 +338,11 @@ export const procedures = {
   'models.list': { input: empty, output: z.array(model) },
   'models.add': { input: z.object({ path: z.string() }), output: model },
   'models.remove': { input: id, output: empty },
+  /** One count per prompt; null for a model that reads no text. */
+  'models.tokens': {
+    input: z.object({ modelId: z.string(), prompts: z.array(z.string().max(20_000)).max(1000) }),
+    output: z.array(tokenCount.nullable()),
+  },
   'jobs.list': { input: empty, output: z.array(job) },
   /** Stops after the current step and keeps what is finished; `hard` kills the compute process at once. */
   'jobs.cancel': { input: id.extend({ hard: z.boolean().default(false) }), output: job },
@@ -359,7 +376,7 @@ export const procedures = {
     }),
     output: empty,
   },
-  /** Most used first. */
+  /** In the order in which they were first used: the first nine are given by the keys 1 to 9. */
   'samples.tags': { input: empty, output: z.array(z.object({ name: z.string(), count: z.number().int() })) },
   /** Where `to` exists, the two tags become one. */
   'samples.renameTag': { input: z.object({ from: z.string(), to: z.string() }), output: empty },
@@ -386,7 +403,10 @@ export const procedures = {
    */
   'pictures.settings': {
     input: z.object({
-      bytes: z.instanceof(Uint8Array).refine((bytes) => bytes.length <= MAX_PICTURE_BYTES, 'is larger than 64 MiB'),
+      bytes: z.custom<Uint8Array>(
+        (value) => value instanceof Uint8Array && value.length <= MAX_PICTURE_BYTES,
+        'is not a file of at most 64 MiB',
+      ),
       /** The model chosen now. */
       modelId: z.string().nullable().default(null),
     }),

@@ -1,6 +1,5 @@
 import type { TextPart } from '#models/families/family.ts';
-import type { PromptEncoder, TextState } from '#models/families/prompt/index.ts';
-import { loadTokenizer } from '#models/families/tokenizers/index.ts';
+import { type PromptEncoder, readerOf, type TextState } from '#models/families/prompt/index.ts';
 import type { Session } from '#models/runtime/session.ts';
 import { f32, type Tensor } from '#models/tensor/tensor.ts';
 import { outputNumbers, toPort } from './feeds.ts';
@@ -32,9 +31,7 @@ export function createTextEncoder(part: TextPart, session: Session): PromptEncod
     return { hidden: numbers(part.hidden), pooled: numbers(part.pooled) };
   };
   return {
-    tokenizer: loadTokenizer(part.tokenizer),
-    length,
-    maxChunks: part.long ? Number.POSITIVE_INFINITY : 1,
+    ...readerOf(part),
     emphasis: part.emphasis,
     async run(ids, used) {
       const key = ids.join();

@@ -1,10 +1,4 @@
-export type { Emphasis } from './apply-weights.ts';
-export {
-  type EncodedPrompt,
-  type EncodedText,
-  encodePrompt,
-  type PromptEncoder,
-  type TextState,
-} from './encode-prompt.ts';
-export { type Piece, parseWeights } from './parse-weights.ts';
-export { type PromptReader, type ReadPrompt, readPrompt } from './read-prompt.ts';
+export { countTokens, type TokenCount } from './count-tokens.ts';
+export { type EncodedText, encodePrompt, type PromptEncoder, type TextState } from './encode-prompt.ts';
+export type { PromptReader } from './read-prompt.ts';
+export { readerOf } from './reader-of.ts';

@@ -1,2 +1,2 @@
 export { loadTokenizer } from './load-tokenizer.ts';
-export { encodeFixed, frame, type PromptTokenizer, wordRoom } from './prompt-tokenizer.ts';
+export { frame, type PromptTokenizer, wordRoom } from './prompt-tokenizer.ts';

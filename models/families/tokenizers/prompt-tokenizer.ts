@@ -33,8 +33,3 @@ export function frame(tokenizer: PromptTokenizer, words: readonly number[], leng
   const ids = [...(bos === null ? [] : [bos]), ...words, ...(eos === null ? [] : [eos])];
   return [...ids, ...new Array<number>(length - ids.length).fill(pad)];
 }
-
-/** A text in one run of the encoder: `[length]` ids, words beyond the length cut. */
-export function encodeFixed(tokenizer: PromptTokenizer, text: string, length: number): number[] {
-  return frame(tokenizer, tokenizer.encode(text).slice(0, wordRoom(tokenizer, length)), length);
-}

@@ -1,5 +1,6 @@
 import { NorthlightError } from '#models/errors.ts';
 import type { Handlers } from '#pipelines/engine/context.ts';
+import { tokenCounts } from '#pipelines/engine/token-counts.ts';
 import { jobs } from '#pipelines/store/jobs.ts';
 
 export const models: Handlers<'models'> = {
@@ -12,4 +13,6 @@ export const models: Handlers<'models'> = {
     catalog.remove(id);
     return {};
   },
+  'models.tokens': async ({ modelId, prompts }, { catalog }) =>
+    tokenCounts((await catalog.usable(modelId)).path, prompts),
 };

@@ -8,6 +8,7 @@ import { Switch } from '#renderer/components/switch.tsx';
 import { TextField } from '#renderer/components/text-field.tsx';
 import { plural } from '#renderer/logic/format.ts';
 import { promptLines, randomSeed } from '#renderer/logic/prompts.ts';
+import { tokenWords, unreadWords } from '#renderer/logic/token-count.ts';
 import { takeJob, useApp } from '#renderer/state/app.ts';
 import { engine } from '#renderer/state/engine.ts';
 import { choose, useNavigation } from '#renderer/state/navigation.ts';
@@ -15,6 +16,8 @@ import { useShortcuts } from '#renderer/state/shortcuts.ts';
 import { useAction } from '#renderer/state/use-action.ts';
 import { edit, formProblems, generateInput, insertPrompt, show, useGenerate } from './generate-store.ts';
 import { SCHEDULERS, schedulerNamed } from './schedulers.ts';
+import { useTokenCounts } from './use-token-counts.ts';
+import { WEIGHT_KEYS } from './weight-keys.ts';
 
 export function GenerateForm() {
   const form = useGenerate((s) => s.form);
@@ -23,6 +26,7 @@ export function GenerateForm() {
   const action = useAction();
   const model = models?.find((m) => m.id === modelId);
   const prompts = promptLines(form.prompts);
+  const counts = useTokenCounts(modelId, prompts);
   const examples = (model?.examplePrompts ?? []).filter((prompt) => !prompts.includes(prompt)).slice(0, 3);
   const problems = formProblems(form);
   const input = generateInput(form, modelId, adapterId);
@@ -39,6 +43,7 @@ export function GenerateForm() {
   useShortcuts([
     { keys: ['Ctrl+Enter'], does: 'Generate', group: 'Generate', inFields: true, run: start },
     { keys: ['d'], does: 'New seed', group: 'Generate', run: () => edit({ seed: randomSeed() }) },
+    ...WEIGHT_KEYS,
   ]);
 
   return (
@@ -46,7 +51,12 @@ export function GenerateForm() {
       <div className="scroll">
         <TextField
           label="Prompts"
-          aside={prompts.length > 1 ? plural(prompts.length, 'prompt') : 'one per line'}
+          aside={
+            prompts.length === 0
+              ? 'one per line'
+              : tokenWords(prompts.length === counts.length ? counts : prompts.map(() => null))
+          }
+          help={unreadWords(counts)}
           value={form.prompts}
           onChange={(value) => edit({ prompts: value })}
           rows={4}

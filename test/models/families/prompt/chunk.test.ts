@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { fc, test as prop } from '@fast-check/vitest';
 import { expect, test } from 'vitest';
 import { chunkOf, divideTokens } from '#models/families/prompt/chunk.ts';
-import { readPrompt } from '#models/families/prompt/index.ts';
+import { readPrompt } from '#models/families/prompt/read-prompt.ts';
 import { loadTokenizer } from '#models/families/tokenizers/index.ts';
 
 const golden = join(import.meta.dirname, '../../../golden/tokenizers');

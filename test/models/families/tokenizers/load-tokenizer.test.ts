@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { fc, test as prop } from '@fast-check/vitest';
 import { afterAll, expect, test } from 'vitest';
 import { NorthlightError } from '#models/errors.ts';
-import { encodeFixed, loadTokenizer, wordRoom } from '#models/families/tokenizers/index.ts';
+import { frame, loadTokenizer, type PromptTokenizer, wordRoom } from '#models/families/tokenizers/index.ts';
 import { ProtoWriter } from '#models/onnx/proto.ts';
 import { TOKEN_COUNT, tokenize } from '#pipelines/recipes/flora/tokenizer.ts';
 
@@ -26,6 +26,10 @@ function folderOf(files: Record<string, unknown>, from?: 'clip' | 't5'): string 
   }
   return folder;
 }
+
+/** A text in one run of an encoder, cut where it is too long. */
+const encodeFixed = (tokenizer: PromptTokenizer, text: string, length: number) =>
+  frame(tokenizer, tokenizer.encode(text).slice(0, wordRoom(tokenizer, length)), length);
 
 const code = (name: string) => expect.objectContaining({ code: `tokenizer/${name}` });
 
