@@ -6,6 +6,7 @@ import { WebSocketServer } from 'ws';
 import { NorthlightError } from '#models/errors.ts';
 import { createThumbnails } from '#pipelines/images/thumbnail.ts';
 import type { Engine } from './engine.ts';
+import { answerPicture } from './post-picture.ts';
 import { socketWire } from './socket-wire.ts';
 import { serveWire } from './wire.ts';
 
@@ -71,6 +72,7 @@ export async function startHttpServer(options: ServerOptions): Promise<HttpServe
   const cookieName = () => `northlight-${port}`;
   const isOurHost = (request: IncomingMessage) =>
     [`${HOST}:${port}`, `localhost:${port}`].includes(request.headers.host ?? '');
+  const isOurPage = (request: IncomingMessage) => request.headers.origin === `http://${request.headers.host}`;
   const hasCookie = (request: IncomingMessage) => same(cookieOf(request, cookieName()), secret);
 
   const server = createServer((request, response) => {
@@ -79,11 +81,12 @@ export async function startHttpServer(options: ServerOptions): Promise<HttpServe
       refuse(response, 403, 'Open Northlight by the address it printed.');
       return;
     }
-    if (request.method !== 'GET' && request.method !== 'HEAD') {
+    const target = parseTarget(request.url);
+    const isPicture = request.method === 'POST' && target?.pathname === '/picture';
+    if (request.method !== 'GET' && request.method !== 'HEAD' && !isPicture) {
       refuse(response, 405, 'Only GET is answered.');
       return;
     }
-    const target = parseTarget(request.url);
     if (target === null) {
       refuse(response, 400, 'This address cannot be read.');
       return;
@@ -97,6 +100,11 @@ export async function startHttpServer(options: ServerOptions): Promise<HttpServe
     }
     if (!hasCookie(request)) {
       refuse(response, 403, 'Open Northlight by the address it printed. An address with a token works once.');
+      return;
+    }
+    if (isPicture) {
+      if (isOurPage(request)) void answerPicture(request, response, options.engine, target.searchParams.get('modelId'));
+      else refuse(response, 403, 'Pictures are taken from the window itself.');
       return;
     }
     const blob = /^\/blob\/([0-9a-f]{64})$/.exec(target.pathname)?.[1];
@@ -115,9 +123,7 @@ export async function startHttpServer(options: ServerOptions): Promise<HttpServe
   });
 
   server.on('upgrade', (request, socket, head) => {
-    const origin = request.headers.origin;
-    const allowed =
-      isOurHost(request) && request.url === '/ws' && origin === `http://${request.headers.host}` && hasCookie(request);
+    const allowed = isOurHost(request) && request.url === '/ws' && isOurPage(request) && hasCookie(request);
     if (!allowed) {
       socket.on('error', () => {});
       socket.end('HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Length: 0\r\n\r\n');
