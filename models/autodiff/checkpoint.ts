@@ -18,7 +18,8 @@ export interface CheckpointOptions {
   readonly segments: number;
   /**
    * Results of products that cost more than so many operations per byte are kept all the same: a convolution or an attention
-   * costs thousands and takes little room, a linear layer of a transformer some hundreds. Default: 500. Infinity keeps none.
+   * costs thousands and takes little room, a linear layer of a transformer some hundreds. Default: 500. Infinity keeps none;
+   * below 0 keeps every result.
    */
   readonly keepAbove?: number;
   /** A float value of the forward pass, computed late: the scopes wait for it. Usually the loss. */

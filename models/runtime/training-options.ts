@@ -3,6 +3,11 @@ import type { SessionOptions } from './session.ts';
 /** Above this, copies of weights and slow rewriting of the graph cost more than they give. */
 const LARGE_BYTES = 1e9;
 
+/** The options of a session that follow from the size of its graph. */
+export type PlannedSession = Required<
+  Pick<SessionOptions, 'training' | 'optimization' | 'prepack' | 'foldConstants' | 'arena'>
+>;
+
 /**
  * How a session of a training graph is opened.
  * @param graph.weightBytes of all weights; `scoped`: the backward pass is in branches (models/autodiff/checkpoint.ts);
@@ -17,7 +22,7 @@ export function trainingSessionOptions(
     readonly halfWeights: boolean;
   },
   budgetBytes: number,
-): SessionOptions {
+): PlannedSession {
   const large = graph.weightBytes > LARGE_BYTES;
   const room = graph.peakBytes + 1.2 * graph.weightBytes <= budgetBytes;
   return {

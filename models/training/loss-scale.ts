@@ -1,6 +1,6 @@
 import { NorthlightError } from '#models/errors.ts';
 import type { GraphBuilder, Value } from '#models/onnx/builder.ts';
-import { f32, type Tensor } from '#models/tensor/tensor.ts';
+import { f32, f64, type Tensor } from '#models/tensor/tensor.ts';
 
 /**
  * Loss scaling (Micikevicius et al. 2018, arXiv:1710.03740, sec. 3.2): gradients that float16 would round to zero survive
@@ -78,4 +78,13 @@ export function nextLossScale(state: LossScaleState, config: LossScaling, finite
     state.goodSteps = 0;
   }
   return true;
+}
+
+/** The state as a tensor, for a checkpoint. */
+export const lossScaleTensor = (state: LossScaleState): Tensor => f64([2], [state.scale, state.goodSteps]);
+
+/** Puts the tensor `loss_scale` of a checkpoint back; without one the state stays fresh. */
+export function restoreLossScale(state: LossScaleState, tensors: ReadonlyMap<string, Tensor>): void {
+  const kept = tensors.get('loss_scale');
+  if (kept) [state.scale, state.goodSteps] = Array.from(kept.data as Float64Array) as [number, number];
 }

@@ -9,6 +9,15 @@ const LARGE = 2 ** 22; // elements: beyond the caches
 const SMALL = 2 ** 14;
 const CHAIN = 16;
 
+const measured = new Map<number | undefined, Promise<MachineRates>>();
+
+/** The rates of this machine, measured once in a process. */
+export function machineRates(threads?: number): Promise<MachineRates> {
+  const known = measured.get(threads) ?? measureRates(threads);
+  measured.set(threads, known);
+  return known;
+}
+
 /** Measures what the CPU does per second in under a second: the best of a few runs of each small graph. */
 export async function measureRates(threads?: number): Promise<MachineRates> {
   const square = 768;

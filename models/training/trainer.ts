@@ -1,8 +1,8 @@
 import { NorthlightError } from '#models/errors.ts';
 import type { Model } from '#models/onnx/ir.ts';
 import { encodeModel } from '#models/onnx/write.ts';
-import { createSession, type Session } from '#models/runtime/session.ts';
-import { f32, f64, type Tensor } from '#models/tensor/tensor.ts';
+import { createSession, type Session, type SessionOptions } from '#models/runtime/session.ts';
+import { f32, type Tensor } from '#models/tensor/tensor.ts';
 import { type AdamWConfig, type AdamWState, adamwStep, clipFactor, createAdamW, globalNorm } from './adamw.ts';
 import { emaStep } from './ema.ts';
 import {
@@ -11,7 +11,9 @@ import {
   type LossScaleState,
   type LossScaling,
   lossScaleFeed,
+  lossScaleTensor,
   nextLossScale,
+  restoreLossScale,
   staticLossScale,
 } from './loss-scale.ts';
 
@@ -49,6 +51,8 @@ export interface TrainerOptions {
   readonly maxGradientNorm: number;
   readonly emaDecay: number;
   readonly threads?: number;
+  /** As planned for the graph; default: for one of little memory. */
+  readonly session?: SessionOptions;
   /** After each update; return false to stop. */
   readonly onStep: (report: { step: number; loss: number; gradientNorm: number; learningRate: number }) => boolean;
 }
@@ -76,7 +80,7 @@ export function stateTensors(state: TrainerState): Map<string, Tensor> {
     out.set(`v/${name}`, f32(p.dims, state.v.get(name)!));
     out.set(`ema/${name}`, state.ema.get(name)!);
   }
-  out.set('loss_scale', f64([2], [state.lossScale.scale, state.lossScale.goodSteps]));
+  out.set('loss_scale', lossScaleTensor(state.lossScale));
   return out;
 }
 
@@ -92,9 +96,7 @@ export function restoreState(state: TrainerState, tensors: ReadonlyMap<string, T
     into(state.v.get(name)!, `v/${name}`);
     into(state.ema.get(name)!.data, `ema/${name}`);
   }
-  const scale = tensors.get('loss_scale');
-  if (scale)
-    [state.lossScale.scale, state.lossScale.goodSteps] = Array.from(scale.data as Float64Array) as [number, number];
+  restoreLossScale(state.lossScale, tensors);
   state.step = step;
 }
 
@@ -115,8 +117,7 @@ export async function trainSteps(options: TrainerOptions): Promise<void> {
     );
   }
   const session = await createSession(encodeModel(graph.model), {
-    training: true,
-    arena: true,
+    ...(options.session ?? { training: true, arena: true }),
     ...(options.threads ? { threads: options.threads } : {}),
   });
   try {

@@ -1,17 +1,18 @@
-import { checkpoint } from '#models/autodiff/checkpoint.ts';
+import { type CheckpointOptions, checkpoint } from '#models/autodiff/checkpoint.ts';
 import { addGradients, fuseForward } from '#models/autodiff/grad.ts';
 import type { KernelSet } from '#models/autodiff/kernels.ts';
 import { NorthlightError } from '#models/errors.ts';
 import type { GraphBuilder, TypedShape, Value } from '#models/onnx/builder.ts';
 import type { Model } from '#models/onnx/ir.ts';
+import { lossScaleInput } from './loss-scale.ts';
 
 /**
- * How a training graph spends memory. `flat`: every activation is kept. `checkpoint`: most are computed again in the
- * backward pass (models/autodiff/checkpoint.ts).
+ * How a training graph spends memory. `flat`: every activation is kept, and every weight that had to be widened. `checkpoint`:
+ * most are computed again in the backward pass (models/autodiff/checkpoint.ts); with `keepAbove` below 0 only the weights are.
  */
 export type MemoryMode =
   | { readonly kind: 'flat' }
-  | { readonly kind: 'checkpoint'; readonly segments: number; readonly keepAbove?: number };
+  | ({ readonly kind: 'checkpoint' } & Pick<CheckpointOptions, 'segments' | 'keepAbove'>);
 
 export interface LossGraph {
   /** Outputs `loss` and `grad/<parameter>`, all others that were declared before too. */
@@ -37,12 +38,15 @@ export function lossGraph(
     readonly folder?: string;
     /** Leave out parameters that the loss does not depend on, instead of refusing them. */
     readonly skipUnreached?: boolean;
+    /** Gradients come out multiplied by an input `loss_scale`, for graphs that compute in float16. */
+    readonly scaled?: boolean;
   },
 ): LossGraph {
   const kernels = options.kernels ?? 'standard';
   fuseForward(op, kernels);
   const forward = new Set(op.nodes);
-  const grads = addGradients(op, [{ value: loss, cotangent: op.scalar(1, loss.dtype) }], parameters, { kernels });
+  const cotangent = options.scaled ? lossScaleInput(op) : op.scalar(1, loss.dtype);
+  const grads = addGradients(op, [{ value: loss, cotangent }], parameters, { kernels });
   op.output(loss, 'loss');
   const reached: string[] = [];
   for (const p of parameters) {

@@ -1,11 +1,11 @@
 import { importGraph } from '#models/autodiff/import-graph.ts';
 import type { KernelSet } from '#models/autodiff/kernels.ts';
-import { portType } from '#models/autodiff/precision.ts';
+import { type Compute, portType } from '#models/autodiff/precision.ts';
 import type { GraphBuilder, Value } from '#models/onnx/builder.ts';
 import type { Model } from '#models/onnx/ir.ts';
 import { createBuilder } from '#models/ops/index.ts';
 import type { DType } from '#models/tensor/tensor.ts';
-import { lossGraph } from '#models/training/training-graph.ts';
+import { type LossGraph, lossGraph, type MemoryMode } from '#models/training/training-graph.ts';
 import { batchedTimestep } from './batched-timestep.ts';
 
 /** An input of the denoiser besides sample and timestep. */
@@ -42,6 +42,10 @@ export interface D3poGraphOptions {
   readonly ratioClip: number | null;
   /** `ort` where the graph runs on the CPU. */
   readonly kernels: KernelSet;
+  /** Default: every activation is kept. */
+  readonly memory?: MemoryMode;
+  /** What a model of 16-bit floats is computed in; `stored` gives the graph an input `loss_scale`. Default: float32. */
+  readonly compute?: Compute;
 }
 
 /**
@@ -54,7 +58,7 @@ export interface D3poGraphOptions {
  * `x_prev ~ N(a·x_t + b·modelOutput, std²)`; `weight` `[items]`, a factor on β per item. Outputs: `loss`; `logRatio` `[R]`; `kl` `[R]`, the mean over D of the exact
  * Gaussian KL of the step to the reference.
  */
-export function buildD3poGraph(options: D3poGraphOptions): Model {
+export function buildD3poGraph(options: D3poGraphOptions): LossGraph {
   const { items, dims, ports, guidanceScale } = options;
   const op = createBuilder();
   const rows = 2 * items;
@@ -81,6 +85,7 @@ export function buildD3poGraph(options: D3poGraphOptions): Model {
     },
     role: (name) => (trained.has(name) ? 'input' : 'frozen'),
     ...(times.rewrite ? { rewrite: times.rewrite } : {}),
+    ...(options.compute ? { compute: options.compute } : {}),
   });
   times.check();
   const all = net.outputs.get(ports.output)!;
@@ -104,7 +109,13 @@ export function buildD3poGraph(options: D3poGraphOptions): Model {
   op.output(logRatio, 'logRatio');
   op.output(kl, 'kl');
   const wrt = options.parameters.map((name) => net.weights.get(name)!);
-  return lossGraph(op, loss, wrt, { name: 'd3po', kernels: options.kernels }).model;
+  return lossGraph(op, loss, wrt, {
+    name: 'd3po',
+    kernels: options.kernels,
+    scaled: options.compute === 'stored',
+    ...(options.memory ? { memory: options.memory } : {}),
+    ...(options.unet.folder === undefined ? {} : { folder: options.unet.folder }),
+  });
 }
 
 /** u + g·(c − u) of a batch holding the unconditional rows first. */

@@ -1,12 +1,12 @@
 import { existsSync, mkdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { portType } from '#models/autodiff/precision.ts';
 import { NorthlightError } from '#models/errors.ts';
-import { hashModelFolder } from '#models/families/index.ts';
+import { hashModelFolder, openModelFolder } from '#models/families/index.ts';
 import { sha256File, writeFileAtomic } from '#models/files.ts';
 import { encodeModel } from '#models/onnx/write.ts';
-import { createSession } from '#models/runtime/session.ts';
+import { createSession, type Session } from '#models/runtime/session.ts';
 import { Rng } from '#models/tensor/rng.ts';
 import { readSafetensors, writeSafetensors } from '#models/tensor/safetensors.ts';
 import { dimsEqual, f32, numel, type Tensor } from '#models/tensor/tensor.ts';
@@ -14,8 +14,21 @@ import { type AdamWState, adamwStep, clipFactor, createAdamW, globalNorm } from 
 import { findLoraTargets, initLora, insertLora } from '#models/training/lora.ts';
 import { writeLoraFile } from '#models/training/lora-file.ts';
 import { verifyLora } from '#models/training/lora-verify.ts';
+import {
+  createLossScale,
+  DYNAMIC_LOSS_SCALE,
+  LOSS_SCALE_INPUT,
+  type LossScaleState,
+  lossScaleFeed,
+  lossScaleTensor,
+  nextLossScale,
+  restoreLossScale,
+  staticLossScale,
+} from '#models/training/loss-scale.ts';
+import { machineRates } from '#models/training/machine-rates.ts';
 import { readCheckpoint, writeCheckpoint } from '#pipelines/runs/checkpoint.ts';
 import { openMetricsLog } from '#pipelines/runs/metrics-log.ts';
+import { planRun } from '#pipelines/runs/run-plan.ts';
 import { isBatched, stackFor, toPort } from '#pipelines/sampling/feeds.ts';
 import { generatePictures } from '#pipelines/sampling/generate.ts';
 import {
@@ -26,7 +39,8 @@ import {
 } from '#pipelines/sampling/pipeline.ts';
 import { readTrajectory, type Trajectory, type TrajectoryMetadata } from '#pipelines/sampling/trajectory.ts';
 import type { GaussianStep } from '#pipelines/schedulers/types.ts';
-import { buildD3poGraph } from './d3po-graph.ts';
+import { d3poForms, STRIP_STEPS } from './d3po-forms.ts';
+import { estimateD3po } from './estimate-d3po.ts';
 import { networkPorts, pixelsOf } from './network-ports.ts';
 import { probeFeeds } from './probe.ts';
 import { trainingProvider } from './training-provider.ts';
@@ -83,6 +97,18 @@ const schema = z.object({
   maxGradientNorm: z.number().positive().default(1).describe('Gradients are scaled down to this norm.'),
   stripEvery: z.int().min(1).default(25).describe('Updates between rows of fixed-seed sample pictures.'),
   checkpointEvery: z.int().min(1).default(10).describe('Updates between checkpoints.'),
+  memoryBudget: z
+    .number()
+    .positive()
+    .nullable()
+    .default(null)
+    .describe('Most memory a run may take, in GB. Empty: nine tenths of what is free when it starts.'),
+  compute: z
+    .enum(['float32', 'stored'])
+    .default('float32')
+    .describe(
+      'What a 16-bit model is computed in: float32, or as it is stored, with a loss scale, for devices with 16-bit arithmetic.',
+    ),
   seed: z.int().min(0).default(0).describe('Order of the items and start of the adapter.'),
 });
 export type D3poConfig = z.output<typeof schema>;
@@ -97,8 +123,9 @@ interface Chain {
   readonly origin: TrajectoryMetadata;
 }
 
-const STRIP_STEPS = 20;
 const WARMUP = 10;
+/** Of weights: above it, a copy of them in every session costs more than it gives. */
+const LARGE_BYTES = 1e9;
 
 /**
  * Direct preference for denoising diffusion policy optimisation (Yang et al. 2023, arXiv:2311.13231): the outcome of a
@@ -120,6 +147,7 @@ export const d3po = defineAlgorithm({
   source: 'Yang et al. 2023, arXiv:2311.13231',
   schema,
   run,
+  estimate: estimateD3po,
 });
 
 async function run(task: FinetuneTask<D3poConfig>): Promise<FinetuneResult | null> {
@@ -136,7 +164,11 @@ async function run(task: FinetuneTask<D3poConfig>): Promise<FinetuneResult | nul
   const chains = loadChains(task);
   const { guidanceScale } = chains[0]!.winner.origin;
 
-  const base = await loadPipeline(task.modelPath, task.threads ? { threads: task.threads } : {});
+  const opened = {
+    ...(task.threads ? { threads: task.threads } : {}),
+    lean: openModelFolder(task.modelPath).sizeBytes > LARGE_BYTES,
+  };
+  const base = await loadPipeline(task.modelPath, opened);
   const { folder } = base;
   const { dims } = chains[0]!.winner.data;
   const strange = task.pairs
@@ -157,7 +189,7 @@ async function run(task: FinetuneTask<D3poConfig>): Promise<FinetuneResult | nul
   const state: AdamWState = createAdamW(initLora(targets, scale, new Rng(config.seed).fork('lora')));
   const names = [...state.parameters.keys()];
   const live = await loadPipeline(task.modelPath, {
-    ...(task.threads ? { threads: task.threads } : {}),
+    ...opened,
     live: { targets, scale, parameters: state.parameters },
   });
   const denoiser = base.denoiser(guidanceScale, pixels);
@@ -166,24 +198,45 @@ async function run(task: FinetuneTask<D3poConfig>): Promise<FinetuneResult | nul
     chains[0]!.winner.origin.negativePrompt,
   );
   const firstInputs = denoiser.inputs(firstCondition!);
-  const graph = buildD3poGraph({
-    unet: insertLora(folder.unet, targets, scale, state.parameters),
-    parameters: names,
-    items: config.itemsPerUpdate,
-    dims: denoiser.networkDims,
-    ports: networkPorts(folder.model, firstInputs.prompt),
-    guidanceScale: firstInputs.negative ? guidanceScale : null,
-    beta: config.beta,
-    ratioClip: config.ratioClip,
-    kernels: (task.provider ?? 'cpu') === 'cpu' ? 'ort' : 'standard',
+  const rates = await machineRates(task.threads);
+  const forms = d3poForms(
+    {
+      unet: insertLora(folder.unet, targets, scale, state.parameters),
+      parameters: names,
+      items: config.itemsPerUpdate,
+      dims: denoiser.networkDims,
+      ports: networkPorts(folder.model, firstInputs.prompt),
+      guidanceScale: firstInputs.negative ? guidanceScale : null,
+      beta: config.beta,
+      ratioClip: config.ratioClip,
+      kernels: (task.provider ?? 'cpu') === 'cpu' ? 'ort' : 'standard',
+      compute: config.compute,
+    },
+    { ...config, stripPrompts: task.stripPrompts.length, rates },
+  );
+  const {
+    plan,
+    session: sessionOptions,
+    record,
+  } = planRun(runDirectory, forms.build, {
+    rates,
+    budgetBytes: config.memoryBudget === null ? undefined : config.memoryBudget * 1e9,
+    parts: forms.parts,
+    seconds: forms.seconds,
   });
+  task.planned(record);
+  const scaling = config.compute === 'stored' ? DYNAMIC_LOSS_SCALE : staticLossScale(1);
+  const lossScale = createLossScale(scaling);
   const total = chains[0]!.winner.data.steps.length;
   const items: Item[] = chains.flatMap((_, pair) => Array.from({ length: total }, (_, step) => ({ pair, step })));
   /** Last seen margin of each item, NaN before it was seen: whether a pair is ordered is told by the sum over its steps. */
   const margins = new Float32Array(items.length).fill(Number.NaN);
   const checkpoint = readCheckpoint(runDirectory);
-  if (checkpoint)
-    restore(state, margins, readSafetensors(join(checkpoint.folder, 'state.safetensors')).tensors, checkpoint.step);
+  if (checkpoint) {
+    const { tensors } = readSafetensors(join(checkpoint.folder, 'state.safetensors'));
+    restore(state, margins, tensors, checkpoint.step);
+    restoreLossScale(lossScale, tensors);
+  }
   const configPath = join(runDirectory, 'config.json');
   if (!existsSync(configPath)) {
     const record = { algorithm: 'd3po', model: folder.name, modelHash, config, pairs: task.pairs };
@@ -192,7 +245,7 @@ async function run(task: FinetuneTask<D3poConfig>): Promise<FinetuneResult | nul
   const log = openMetricsLog(runDirectory, state.step + 1);
   const save = () =>
     writeCheckpoint(runDirectory, state.step, (f) =>
-      writeSafetensors(join(f, 'state.safetensors'), snapshot(state, margins)),
+      writeSafetensors(join(f, 'state.safetensors'), snapshot(state, margins, lossScale)),
     );
   const feed = createFeeder(
     base,
@@ -204,18 +257,20 @@ async function run(task: FinetuneTask<D3poConfig>): Promise<FinetuneResult | nul
   const feedsOf = async (chosen: readonly number[]) => ({
     ...(await feed(chosen.map((i) => items[i]!))),
     ...Object.fromEntries(state.parameters),
+    ...(config.compute === 'stored' ? { [LOSS_SCALE_INPUT]: lossScaleFeed(lossScale) } : {}),
   });
-  const bytes = encodeModel(graph);
+  const bytes = encodeModel(plan.graph.model);
+  const share = config.itemsPerUpdate / plan.form.parts;
   const { threads } = task;
   const provider = await trainingProvider(task, async () => ({
     bytes,
-    feeds: await feedsOf(pick(items, state.step, config)),
+    feeds: await feedsOf(pick(items, state.step, config).slice(0, share)),
     training: true,
     threads,
   }));
   const session = await createSession(bytes, {
-    training: true,
-    arena: true,
+    ...sessionOptions,
+    folder: dirname(folder.unetPath),
     provider,
     ...(threads ? { threads } : {}),
   });
@@ -230,25 +285,25 @@ async function run(task: FinetuneTask<D3poConfig>): Promise<FinetuneResult | nul
       }
       if (request === 'keep') break;
       const chosen = pick(items, state.step, config);
-      const out = await session.run(await feedsOf(chosen));
-      const gradients = Object.fromEntries(names.map((n) => [n, out[`grad/${n}`]!]));
-      const gradientNorm = globalNorm(Object.values(gradients));
+      const update = await summedUpdate(session, names, chunksOf(chosen, share), feedsOf);
+      const unscale = 1 / (plan.form.parts * lossScale.scale);
+      const gradientNorm = globalNorm(Object.values(update.gradients)) * unscale;
+      if (config.compute === 'stored' && !nextLossScale(lossScale, scaling, Number.isFinite(gradientNorm))) continue;
       const rate = config.learningRate * Math.min(1, (state.step + 1) / WARMUP);
       adamwStep(
         state,
-        gradients,
+        update.gradients,
         rate,
         { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: config.weightDecay },
-        clipFactor(gradientNorm, config.maxGradientNorm),
+        clipFactor(gradientNorm, config.maxGradientNorm) * unscale,
       );
 
-      const logRatio = out.logRatio!.data as Float32Array;
       chosen.forEach((item, k) => {
-        margins[item] = logRatio[k]! - logRatio[k + chosen.length]!;
+        margins[item] = update.margins[k]!;
       });
-      const kl = out.kl!.data as Float32Array;
+      const { kl } = update;
       const values = {
-        loss: (out.loss!.data as Float32Array)[0]!,
+        loss: update.loss,
         orderedShare: orderedShare(margins, chains.length, total),
         // Nats per denoising step and dimension, averaged over the items of this update.
         kl: kl.reduce((a, b) => a + b, 0) / kl.length,
@@ -457,8 +512,11 @@ async function drawStrip(
   task.strip(step, pictures);
 }
 
-function snapshot(state: AdamWState, margins: Float32Array): Map<string, Tensor> {
-  const out = new Map<string, Tensor>([['margins', f32([margins.length], margins)]]);
+function snapshot(state: AdamWState, margins: Float32Array, lossScale: LossScaleState): Map<string, Tensor> {
+  const out = new Map<string, Tensor>([
+    ['margins', f32([margins.length], margins)],
+    ['loss_scale', lossScaleTensor(lossScale)],
+  ]);
   for (const [name, p] of state.parameters) {
     out.set(`p/${name}`, p);
     out.set(`m/${name}`, f32(p.dims, state.m.get(name)!));
@@ -485,6 +543,47 @@ function restore(state: AdamWState, margins: Float32Array, tensors: ReadonlyMap<
     copy(state.v.get(name)!, `v/${name}`);
   }
   state.step = step;
+}
+
+const chunksOf = (items: readonly number[], size: number): number[][] =>
+  Array.from({ length: items.length / size }, (_, i) => items.slice(i * size, (i + 1) * size));
+
+interface Update {
+  /** Mean over the parts. */
+  readonly loss: number;
+  /** Sums over the parts. */
+  readonly gradients: Record<string, Tensor>;
+  /** Of each item, in order. */
+  readonly margins: readonly number[];
+  /** Of each row. */
+  readonly kl: readonly number[];
+}
+
+/** Runs the training graph on each part of an update. */
+async function summedUpdate(
+  session: Session,
+  names: readonly string[],
+  parts: readonly (readonly number[])[],
+  feedsOf: (items: readonly number[]) => Promise<Record<string, Tensor>>,
+): Promise<Update> {
+  const gradients: Record<string, Tensor> = {};
+  const margins: number[] = [];
+  const kl: number[] = [];
+  let loss = 0;
+  for (const part of parts) {
+    const out = await session.run(await feedsOf(part));
+    loss += (out.loss!.data as Float32Array)[0]! / parts.length;
+    const logRatio = out.logRatio!.data as Float32Array;
+    for (const k of part.keys()) margins.push(logRatio[k]! - logRatio[k + part.length]!);
+    kl.push(...(out.kl!.data as Float32Array));
+    for (const name of names) {
+      const g = out[`grad/${name}`]!;
+      const sum = gradients[name]?.data as Float32Array | undefined;
+      if (!sum) gradients[name] = g;
+      else for (let i = 0; i < sum.length; i++) sum[i]! += (g.data as Float32Array)[i]!;
+    }
+  }
+  return { loss, gradients, margins, kl };
 }
 
 /** Writes the adapter, reads it back, and compares its effect with the live one. */

@@ -23,6 +23,7 @@ export const tune: JobFunction = async (payload, context) => {
     threads: context.threads,
     provider: p.provider,
     progress: (stage, done, total) => context.progress(stage, done, total),
+    planned: (plan) => context.event('planned', plan),
     metrics: (step, values) => context.event('metrics', { step, values }),
     strip: (step, pictures) =>
       context.event('strip', {

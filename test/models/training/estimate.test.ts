@@ -97,16 +97,16 @@ test('time grows with what is computed again', () => {
 });
 
 describe('a plan', () => {
-  const plan = (budgetBytes: number) => planTraining((memory) => deep(100, memory), RATES, budgetBytes);
+  const plan = (budgetBytes: number) => planTraining(({ memory }) => deep(100, memory), { rates: RATES, budgetBytes });
 
   test('keeps everything where there is room', () => {
-    expect(plan(8e9).memory).toEqual({ kind: 'flat' });
+    expect(plan(8e9).form.memory).toEqual({ kind: 'flat' });
   });
 
   test('computes again where that is what fits', () => {
     const room = plan(8e9).peakBytes;
     const tight = plan(room - 3e6);
-    expect(tight.memory.kind).toBe('checkpoint');
+    expect(tight.form.memory.kind).toBe('checkpoint');
     expect(tight.peakBytes).toBeLessThanOrEqual(room - 3e6);
   });
 

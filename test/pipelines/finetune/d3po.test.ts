@@ -129,7 +129,7 @@ describe('the training graph', () => {
 
   async function sessionOf(ratioClip: number | null): Promise<Session> {
     const targets = findLoraTargets(base.folder.unet, 'all');
-    const graph = buildD3poGraph({
+    const { model: graph } = buildD3poGraph({
       unet: insertLora(base.folder.unet, targets, scale, parameters),
       parameters: [...parameters.keys()],
       items,
