@@ -22,8 +22,9 @@ export interface BatchedTimestep {
  */
 export function batchedTimestep(op: GraphBuilder, declared: ValueInfo, rows: Value): BatchedTimestep {
   if (declared.dims === null || declared.dims.length > 0) return { given: rows, check: () => {} };
-  // A number that is not known while building, so that the expansion is not folded away.
-  const scalar = op.reshape(op.slice(rows, 0, 0, 1), []);
+  // A number that is not known while building, so that the expansion is not folded away; made without constants, whose
+  // names could be those of the network's weights.
+  const scalar = op.apply('ReduceMax', [rows], { keepdims: 0 });
   const isScalar = (name: string): boolean => {
     if (name === scalar.name) return true;
     const maker = op.nodes.find((n) => n.outputs.includes(name));
