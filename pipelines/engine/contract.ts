@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import { SAMPLERS, type SamplerName } from '#pipelines/schedulers/names.ts';
+import { doctorReport, type ModelDoctorReport } from './doctor-schema.ts';
 
-export type { SamplerName };
+export type { ModelDoctorReport, SamplerName };
 
 /**
  * Everything a window can ask of the engine, and everything the engine tells a window. One file, imported by both sides:
@@ -68,6 +69,7 @@ export const model = z.object({
   family: z.string(),
   bundled: z.boolean(),
   path: z.string(),
+  /** Empty while it is being worked out. */
   hash: z.string(),
   parameters: z.number().int(),
   sizeBytes: z.number().int(),
@@ -188,6 +190,21 @@ export const run = z.object({
 });
 export type Run = z.infer<typeof run>;
 
+/** What a run takes, estimated before it starts. */
+export const tunePlan = z.object({
+  /** Most memory of its process, and what that might have been. */
+  peakBytes: z.number(),
+  budgetBytes: z.number(),
+  secondsPerUpdate: z.number(),
+  /** Sample pictures included. */
+  totalSeconds: z.number(),
+  /** Runs of the network per update, where it was cut to fit. */
+  parts: z.number().int(),
+  /** Whether activations are computed again to save memory. */
+  checkpoints: z.boolean(),
+});
+export type TunePlan = z.infer<typeof tunePlan>;
+
 /** Fixed-seed pictures of a run: one row per prompt, one column per saved step. */
 export const stripFrame = z.object({
   step: z.number().int(),
@@ -306,6 +323,13 @@ export type Reproduction = z.infer<typeof reproduction>;
 /** A picture file that is looked into, at most. */
 export const MAX_PICTURE_BYTES = 64 * 2 ** 20;
 
+const tuneSettings = z.object({
+  algorithm: z.string(),
+  modelId: z.string(),
+  sessionIds: z.array(z.string()).min(1),
+  config: z.record(z.string(), z.union([z.number(), z.string(), z.boolean(), z.null()])).default({}),
+});
+
 const id = z.object({ id: z.string() });
 const empty = z.object({});
 
@@ -338,6 +362,8 @@ export const procedures = {
   'models.list': { input: empty, output: z.array(model) },
   'models.add': { input: z.object({ path: z.string() }), output: model },
   'models.remove': { input: id, output: empty },
+  /** Everything that is known of a model: components, exporter, faults with their fixes, providers. */
+  'models.report': { input: id, output: doctorReport },
   /** One count per prompt; null for a model that reads no text. */
   'models.tokens': {
     input: z.object({ modelId: z.string(), prompts: z.array(z.string().max(20_000)).max(1000) }),
@@ -467,18 +493,17 @@ export const procedures = {
       }),
     ),
   },
+  /** What a run of these settings would take. A newer question ends an older one, which is refused as `ask/superseded`. */
+  'tune.estimate': { input: tuneSettings, output: tunePlan },
   'tune.start': {
-    input: z.object({
-      algorithm: z.string(),
-      modelId: z.string(),
-      sessionIds: z.array(z.string()).min(1),
-      name: z.string().default(''),
-      config: z.record(z.string(), z.union([z.number(), z.string(), z.boolean(), z.null()])).default({}),
-    }),
+    input: tuneSettings.extend({ name: z.string().default('') }),
     output: run,
   },
   'runs.list': { input: empty, output: z.array(run) },
-  'runs.show': { input: id, output: z.object({ run, metrics: z.array(metricPoint), strip: z.array(stripFrame) }) },
+  'runs.show': {
+    input: id,
+    output: z.object({ run, plan: tunePlan.nullable(), metrics: z.array(metricPoint), strip: z.array(stripFrame) }),
+  },
   'adapters.list': { input: empty, output: z.array(adapter) },
   'adapters.rename': { input: id.extend({ name: z.string().min(1) }), output: adapter },
   /** Re-reads the file, applies it and compares with the live adapter: a short job. */
@@ -531,8 +556,11 @@ export const events = {
   }),
   metrics: z.object({ runId: z.string(), point: metricPoint }),
   strip: z.object({ runId: z.string(), frame: stripFrame }),
+  planned: z.object({ runId: z.string(), plan: tunePlan }),
   session: session,
   run: run,
+  /** A model of which more is known now: its hash. */
+  model: model,
 } as const;
 export type EventName = keyof typeof events;
 export type EventPayload<N extends EventName> = z.infer<(typeof events)[N]>;

@@ -36,7 +36,8 @@ export async function exportSamples(
     }
     await rename(making, folder);
   } catch (error) {
-    await rm(making, { recursive: true, force: true });
+    // What cannot be removed either is of no use to anybody; the first error is the one to report.
+    await rm(making, { recursive: true, force: true }).catch(() => {});
     throw fileError(error, parent, 'write');
   }
   return { folder, count: samples.length - missing, missing };

@@ -23,14 +23,14 @@ const idRow = z.object({ id: z.number().int() });
 
 /** Samples are named by `seq`; names are given as {@link normaliseTag} makes them. */
 export const tags = {
-  /** With the number of pictures that show it in lists; most used first. */
+  /** In the order in which they were first used, with the number of pictures in lists that have them. */
   all: (db: Db): { name: string; count: number }[] =>
     db.all(
       shown,
       `SELECT t.name, count(s.seq) AS count FROM tags t
          LEFT JOIN sample_tags m ON m.tag = t.id
          LEFT JOIN samples s ON s.seq = m.sample AND s.hidden = 0 AND s.trashed_at IS NULL
-       GROUP BY t.id ORDER BY count DESC, t.name`,
+       GROUP BY t.id ORDER BY t.id`,
     ),
   /** Samples that have the tag, also hidden ones and those in the trash. */
   samplesWith: (db: Db, name: string): number[] =>

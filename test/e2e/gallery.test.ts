@@ -207,6 +207,7 @@ describe('the gallery with ten thousand pictures', { timeout: LONG }, () => {
   });
 
   test('shows everything about a picture, and its settings are taken over', async () => {
+    await window.page.keyboard.press('Home');
     await window.page.keyboard.press('Enter');
     await id('gallery-detail').waitFor();
     await shoot('7-detail');

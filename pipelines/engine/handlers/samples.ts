@@ -1,4 +1,4 @@
-import { rmSync } from 'node:fs';
+import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { NorthlightError } from '#models/errors.ts';
 import { writeFileAtomic } from '#models/files.ts';
@@ -119,7 +119,9 @@ export const samples: Handlers<'samples'> = {
       throw new NorthlightError('score/nothing', `All of these pictures have a score by ${reward} already.`);
     }
     const id = newId('job');
-    const list = join(project.directory, 'jobs', id, 'items.jsonl');
+    const folder = join(project.directory, 'jobs', id);
+    const list = join(folder, 'items.jsonl');
+    mkdirSync(folder, { recursive: true });
     writeFileAtomic(list, items.map((item) => `${JSON.stringify(item)}\n`).join(''));
     const payload: ScorePayload = { reward, list };
     queue.add({

@@ -1,6 +1,7 @@
 import { Button } from '#renderer/components/button.tsx';
 import { Icon } from '#renderer/components/icon.tsx';
 import { Picture } from '#renderer/components/picture.tsx';
+import { ReproducePicture } from '#renderer/components/reproduce-picture.tsx';
 import { SampleFacts } from '#renderer/components/sample-facts.tsx';
 import { showDetail, toggleFilter, useGallery } from './gallery-store.ts';
 
@@ -40,6 +41,7 @@ export function GalleryDetail({ recallSettings, tag }: { recallSettings(): void;
             Recall settings
           </Button>
           <SampleFacts sample={sample} />
+          <ReproducePicture key={sample.id} sample={sample} />
         </>
       ) : (
         <p className="quiet small">No picture is chosen.</p>

@@ -55,7 +55,7 @@ export const GalleryTile = memo(function GalleryTile({ seq, index, x, y, side, i
       )}
       {sample && hash === failed && <span className="failed">file missing</span>}
       {isSelected && (
-        <span className="mark check">
+        <span className="mark tick">
           <Icon name="check" size={14} />
         </span>
       )}

@@ -102,7 +102,7 @@ export function SearchBox({ field, leave }: { field: RefObject<HTMLInputElement 
             </button>
           ))}
       </div>
-      <div id="gallery-problems" role="status">
+      <div id="gallery-problems" className="gallery-problems" role="status">
         {problems.map(({ message, hint, from }) => (
           <p key={from + message} className="small problem" data-testid="gallery-problem">
             {message} <span className="quiet">{hint}</span>

@@ -2,6 +2,7 @@ import { useState } from 'react';
 import { Button } from '#renderer/components/button.tsx';
 import { Dialog } from '#renderer/components/dialog.tsx';
 import { ErrorNote } from '#renderer/components/error-note.tsx';
+import { Kbd } from '#renderer/components/kbd.tsx';
 import { plural } from '#renderer/logic/format.ts';
 import { engine } from '#renderer/state/engine.ts';
 import { useAction } from '#renderer/state/use-action.ts';
@@ -25,6 +26,11 @@ export function TagDialog({ close }: { close(): void }) {
     .sort((a, b) => Number(b.startsWith(typed)) - Number(a.startsWith(typed)))
     .slice(0, OFFERED);
 
+  /** The key that gives the tag in the grid. */
+  const keyOf = (name: string) => {
+    const place = tags.findIndex((tag) => tag.name === name) + 1;
+    return place >= 1 && place <= 9 ? String(place) : null;
+  };
   const add = (name: string) =>
     action.run(async () => {
       if (name.trim() === '') return;
@@ -82,6 +88,7 @@ export function TagDialog({ close }: { close(): void }) {
               onClick={() => void add(name)}
             >
               {name}
+              {keyOf(name) !== null && <Kbd chord={keyOf(name) ?? ''} silent />}
             </button>
           ))}
         </div>

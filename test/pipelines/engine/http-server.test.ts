@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { WebSocket } from 'ws';
 import { startHttpServer } from '#pipelines/engine/http-server.ts';
+import { encodePng } from '#pipelines/images/images.ts';
 import { generated, temporaryFolder, testEngine } from '#test/support/engine.ts';
 
 async function server() {
@@ -135,6 +136,23 @@ test('a picture is served by its hash, cached for ever, and only to the window',
     'content-length': String(reply.body.length),
   });
   expect((await raw(port, path, { cookie }, 'HEAD')).body).toBe('');
+});
+
+test('a thumbnail is served by the hash of its picture, cached for ever, and only to the window', async () => {
+  const { port, url, t } = await server();
+  const hash = 'ab'.repeat(32);
+  const png = await encodePng(new Uint8Array(300 * 300 * 3), 300, 300);
+  writeFileSync(join(t.directory, 'samples', `${hash}.png`), png);
+  expect((await raw(port, `/thumb/${hash}`)).status).toBe(403);
+  const cookie = (await signIn(port, url)).split(';')[0]!;
+  const reply = await raw(port, `/thumb/${hash}`, { cookie });
+  expect(reply.headers).toMatchObject({
+    'content-type': 'image/webp',
+    'cache-control': expect.stringContaining('immutable'),
+  });
+  expect(reply.body.slice(0, 4)).toBe('RIFF');
+  const missing = await raw(port, `/thumb/${'cd'.repeat(32)}`, { cookie });
+  expect([missing.status, missing.headers['cache-control']]).toEqual([404, 'no-store']);
 });
 
 test('a WebSocket needs the cookie, the path and an Origin that is this server', async () => {
