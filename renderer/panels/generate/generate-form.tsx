@@ -15,6 +15,7 @@ import { choose, useNavigation } from '#renderer/state/navigation.ts';
 import { useShortcuts } from '#renderer/state/shortcuts.ts';
 import { useAction } from '#renderer/state/use-action.ts';
 import { edit, formProblems, generateInput, insertPrompt, show, useGenerate } from './generate-store.ts';
+import { RecallNote } from './recall-note.tsx';
 import { SCHEDULERS, schedulerNamed } from './schedulers.ts';
 import { useTokenCounts } from './use-token-counts.ts';
 import { WEIGHT_KEYS } from './weight-keys.ts';
@@ -49,6 +50,7 @@ export function GenerateForm() {
   return (
     <form className="side" aria-label="Generate" onSubmit={(event) => event.preventDefault()}>
       <div className="scroll">
+        <RecallNote />
         <TextField
           label="Prompts"
           aside={

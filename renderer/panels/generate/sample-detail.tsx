@@ -4,6 +4,7 @@ import { Dialog } from '#renderer/components/dialog.tsx';
 import { ErrorNote } from '#renderer/components/error-note.tsx';
 import { Icon } from '#renderer/components/icon.tsx';
 import { Picture } from '#renderer/components/picture.tsx';
+import { ReproducePicture } from '#renderer/components/reproduce-picture.tsx';
 import { SampleFacts } from '#renderer/components/sample-facts.tsx';
 import { useShortcuts } from '#renderer/state/shortcuts.ts';
 import { useAction } from '#renderer/state/use-action.ts';
@@ -52,6 +53,7 @@ export function SampleDetail({ id, open, close }: { id: string; open(id: string)
             </Button>
             <Button onClick={again}>Use these settings</Button>
           </div>
+          <ReproducePicture key={sample.id} sample={sample} />
           <div className="row">
             <Button size="small" look="plain" shortcut="ArrowLeft" disabled={at <= 0} onClick={() => step(-1)}>
               Previous
