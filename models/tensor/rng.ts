@@ -189,14 +189,29 @@ const ENCODER = new TextEncoder();
  * (identity → key and upper counter, block → lower counter) and the old identity added back (Davies–Meyer).
  */
 function absorb(id: Int32Array, label: string | number): void {
-  const isText = typeof label === 'string';
-  const content = isText ? ENCODER.encode(label) : new Uint8Array(Float64Array.of(label + 0).buffer);
-  compress(id, isText ? 2 : 1, FORK_BIT | content.length);
-  const padded = new Uint8Array(Math.ceil(content.length / 8) * 8);
-  padded.set(content);
-  const view = new DataView(padded.buffer);
-  for (let i = 0; i < padded.length; i += 8) compress(id, view.getInt32(i, true), view.getInt32(i + 4, true));
+  if (typeof label === 'number') {
+    // Adding 0 makes one label of 0 and −0.
+    number[0] = label + 0;
+    compress(id, 1, FORK_BIT | 8);
+    compress(id, numberWords[0]!, numberWords[1]!);
+    return;
+  }
+  let blocks = texts.get(label);
+  if (blocks === undefined) {
+    const content = ENCODER.encode(label);
+    const padded = new Uint8Array(Math.ceil(content.length / 8) * 8);
+    padded.set(content);
+    blocks = { length: content.length, words: new Int32Array(padded.buffer) };
+    if (texts.size < 1024) texts.set(label, blocks);
+  }
+  compress(id, 2, FORK_BIT | blocks.length);
+  for (let i = 0; i < blocks.words.length; i += 2) compress(id, blocks.words[i]!, blocks.words[i + 1]!);
 }
+
+/** Labels are few and come back often. */
+const texts = new Map<string, { readonly length: number; readonly words: Int32Array }>();
+const number = new Float64Array(1);
+const numberWords = new Int32Array(number.buffer);
 
 const scratch = new Int32Array(4);
 

@@ -1,0 +1,79 @@
+import type { Rng } from '#models/tensor/rng.ts';
+
+/** A state of one of the chains that run side by side. */
+export interface At<S> {
+  /** Which chain: its seed, index and condition. */
+  readonly row: number;
+  readonly state: S;
+}
+
+/** What a decoder hands to a reward: numbers of a picture `[C, H, W]` as the model makes them, or token ids `[L]`. */
+export type Clean = Float32Array | Int32Array;
+
+/**
+ * A sampler as a Markov chain that can be branched: states S, and what the network says of them, E. Decoders know nothing else
+ * of a model. All randomness is a function of (seed and index of the row, step, candidate): never of a place in a batch.
+ */
+export interface Chain<S, E> {
+  /** How many chains run side by side. */
+  readonly rows: number;
+  /** Steps from noise to sample; a state is about to take step 0 … steps − 1, or finished. */
+  readonly steps: number;
+  /** Whether the step can lead to more than one state. */
+  isRandom(step: number): boolean;
+  /** x_T of a row. */
+  start(row: number): S;
+  /** What the network says of each state before its step: one call each. One answer never depends on the others. */
+  evaluate(step: number, asked: readonly At<S>[]): Promise<E[]>;
+  /**
+   * x_{t−1} ~ p(· | x_t). Candidate 0 is what plain sampling draws; the others are independent of it and of one another.
+   * @param shared All candidates share what the network has no say in: which positions of a sequence are revealed.
+   */
+  draw(step: number, at: At<S>, said: E, candidate: number, shared: boolean): S;
+  /** The network's best guess of the finished sample: posterior mean of a picture, likeliest letters of a sequence. */
+  guess(step: number, at: At<S>, said: E): Clean;
+  /**
+   * The k-th random completion, from the network's own distribution, with the random numbers of (row, step, k) whatever the
+   * state; null where a model has no such distribution.
+   */
+  complete(step: number, at: At<S>, said: E, k: number): Clean | null;
+  /** The sample of a state that has taken all steps. */
+  finished(state: S): Clean;
+  /** Equal for equal states of one row; null where states are never equal. */
+  key(state: S): string | null;
+  /** True: what the network says of a state stays true at the next step. */
+  readonly timeless: boolean;
+  /** Random numbers for decisions about a row. */
+  rng(row: number, ...labels: (string | number)[]): Rng;
+}
+
+/** Finite numbers, one per sample, higher is better. Counted: one call each. */
+export type Score = (samples: readonly Clean[], rows: readonly number[]) => Promise<Float64Array>;
+
+/** What guided samples came to, and what they cost. */
+export interface Decoded {
+  /** One per row. */
+  readonly samples: readonly Clean[];
+  readonly rewards: Float64Array;
+  /**
+   * Log importance weights: E[W] = E_p[exp(r/α)] and E[W f(x)] / E[W] = E_{p*}[f] exactly, p* ∝ p·exp(r/α). Null where the
+   * method has none (argmax selection).
+   */
+  readonly logWeights: Float64Array | null;
+}
+
+/** After each step. */
+export interface DecodingStep {
+  /** 1 … total. */
+  readonly step: number;
+  readonly total: number;
+  /** The best guess of each row's finished sample where the decoder has one anyway, else null. */
+  readonly guesses: readonly (Clean | null)[];
+  /** Values of the candidates of each row, best guess at their rewards; empty where none were compared. */
+  readonly values: readonly Float64Array[];
+  /** Which candidate each row went on with; for populations, which row it descends from. */
+  readonly chosen: readonly number[];
+}
+
+/** A decoder at work: steps as they happen, then the result. Stop iterating to cancel. */
+export type Decoding = AsyncGenerator<DecodingStep, Decoded>;

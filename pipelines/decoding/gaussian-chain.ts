@@ -1,0 +1,80 @@
+import { NorthlightError } from '#models/errors.ts';
+import { Rng } from '#models/tensor/rng.ts';
+import { numel } from '#models/tensor/tensor.ts';
+import type { Denoiser } from '#pipelines/sampling/denoiser.ts';
+import { gaussianMoments } from '#pipelines/sampling/gaussian-step.ts';
+import { initialNoiseOf, type SampleRow } from '#pipelines/sampling/loop.ts';
+import type { GaussianSchedule } from '#pipelines/schedulers/types.ts';
+import type { Chain } from './chain.ts';
+
+/** States and answers are float32 `[D]`. */
+export type GaussianChain = Chain<Float32Array, Float32Array>;
+
+/**
+ * A Gaussian sampler as a chain. Candidate 0 of every step makes what `sampleLoop` makes, byte for byte.
+ * @throws {NorthlightError} `decode/not-markov` for solvers that remember earlier evaluations.
+ */
+export function gaussianChain<C>(
+  denoiser: Denoiser<C>,
+  schedule: GaussianSchedule,
+  rows: readonly SampleRow<C>[],
+): GaussianChain {
+  const { steps } = schedule;
+  const size = numel(denoiser.dims);
+  if (steps.some((step) => step.past.length > 0)) {
+    throw new NorthlightError(
+      'decode/not-markov',
+      `The sampler "${schedule.name}" remembers earlier steps, so its samples cannot branch.`,
+      'Use ddim with eta above 0, ddpm, euler-ancestral, lcm, or flow-match-sde.',
+    );
+  }
+  return {
+    rows: rows.length,
+    steps: steps.length,
+    timeless: false,
+    isRandom: (i) => steps[i]!.std > 0,
+    start(row) {
+      const noise = initialNoiseOf(rows[row]!, size);
+      return noise.map((z) => z * schedule.initNoiseSigma);
+    },
+    async evaluate(i, asked) {
+      const step = steps[i]!;
+      const input = new Float32Array(asked.length * size);
+      for (const [k, { state }] of asked.entries()) {
+        input.set(step.inputScale === 1 ? state : state.map((v) => v * step.inputScale), k * size);
+      }
+      const output = await denoiser.predict(
+        input,
+        step.timestep,
+        asked.map(({ row }) => rows[row]!.condition),
+      );
+      return asked.map((_, k) => output.subarray(k * size, (k + 1) * size));
+    },
+    draw(i, { row, state }, said, candidate) {
+      const { std } = steps[i]!;
+      const { mean } = gaussianMoments(schedule, steps[i]!, state, said);
+      const { seed, index } = rows[row]!;
+      const next = new Float32Array(size);
+      if (std > 0) {
+        const own = new Rng(seed).fork('noise', index, i);
+        const z = (candidate === 0 ? own : own.fork('candidate', candidate)).fillNormal(new Float32Array(size));
+        for (let d = 0; d < size; d++) next[d] = mean[d]! + std * z[d]!;
+      } else next.set(mean);
+      if (!next.every(Number.isFinite)) throw notFinite(index, i, steps.length);
+      return next;
+    },
+    guess: (i, { state }, said) => Float32Array.from(gaussianMoments(schedule, steps[i]!, state, said).clean),
+    complete: () => null,
+    finished: (state) => state,
+    key: () => null,
+    rng: (row, ...labels) => new Rng(rows[row]!.seed).fork('decode', rows[row]!.index).fork(...labels),
+  };
+}
+
+function notFinite(index: number, i: number, total: number): NorthlightError {
+  return new NorthlightError(
+    'sampling/not-finite',
+    `Sample ${index} became infinite or not a number at step ${i + 1} of ${total}.`,
+    'Lower the guidance scale or the adapter weight, or check the model on its own.',
+  );
+}

@@ -1,0 +1,115 @@
+import { NorthlightError } from '#models/errors.ts';
+import { Rng } from '#models/tensor/rng.ts';
+import { countOf, drawReveals, fillPositions } from '#pipelines/sampling/masked-kernel.ts';
+import type { MaskedDenoiser, MaskedRow } from '#pipelines/sampling/masked-loop.ts';
+import type { MaskedSchedule, MaskedStep } from '#pipelines/schedulers/types.ts';
+import type { Chain } from './chain.ts';
+
+/** A sequence on its way. */
+export interface MaskedState {
+  /** `[L]`. */
+  readonly tokens: Int32Array;
+  /** Time the network is asked at before the next step. */
+  readonly time: number;
+}
+
+/** log p(x₀ | x_t), `[L, V]`; null where nothing is masked, so nothing is asked. */
+export type MaskedAnswer = Float64Array | null;
+
+/** A masked sampler as a chain. Candidate 0 of every step makes what `maskedLoop` makes, byte for byte. */
+export function maskedChain<C>(
+  denoiser: MaskedDenoiser<C>,
+  schedule: MaskedSchedule,
+  rows: readonly MaskedRow<C>[],
+): Chain<MaskedState, MaskedAnswer> {
+  const { maskId } = denoiser;
+  const { steps } = schedule;
+  const streams = rows.map((row) => new Rng(row.seed).fork('masked', row.index));
+  const stepStream = (row: number, step: number) => streams[row]!.fork(step);
+
+  /** The stream of a step after its time is drawn, and that time. */
+  const arrive = (row: number, step: number, tokens: Int32Array, before: number): { time: number; rng: Rng } => {
+    const rng = stepStream(row, step);
+    const masked = countOf(tokens, maskId);
+    const own = steps[step]?.time;
+    if (own !== null || masked === 0) return { time: own ?? before, rng };
+    return { time: before * rng.uniform() ** (1 / masked), rng };
+  };
+
+  const fill = (step: MaskedStep, tokens: Int32Array, said: Float64Array, rng: Rng): Int32Array => {
+    const all: number[] = [];
+    for (const [i, token] of tokens.entries()) if (token === maskId) all.push(i);
+    return fillPositions(step, tokens, all, said, rng);
+  };
+
+  return {
+    rows: rows.length,
+    steps: steps.length,
+    timeless: !denoiser.timeConditioned,
+    isRandom: (step) => {
+      const { reveal, fill: how } = steps[step]!;
+      return reveal !== 1 || how === 'sample';
+    },
+    start(row) {
+      const tokens = rows[row]!.start;
+      return { tokens, time: arrive(row, 0, tokens, 1).time };
+    },
+    async evaluate(step, asked) {
+      const open = asked.filter(({ state }) => countOf(state.tokens, maskId) > 0);
+      const answers =
+        open.length === 0
+          ? []
+          : await denoiser.predict(open.map(({ row, state }) => ({ ...state, condition: rows[row]!.condition })));
+      let next = 0;
+      return asked.map(({ row, state }) => {
+        if (countOf(state.tokens, maskId) === 0) return null;
+        const answer = answers[next++]!;
+        if (!answer.every(Number.isFinite)) throw notFinite(rows[row]!.index, step, steps.length);
+        return answer;
+      });
+    },
+    draw(i, { row, state }, said, candidate, shared) {
+      const step = steps[i]!;
+      let { tokens } = state;
+      if (said !== null) {
+        // The first number of the step's stream was its time.
+        const own = stepStream(row, i);
+        if (step.time === null) own.uniform();
+        const other = candidate === 0 ? own : stepStream(row, i).fork('candidate', candidate);
+        const positions = drawReveals(step, tokens, maskId, shared ? own : other);
+        tokens = fillPositions(step, tokens, positions, said, other);
+      }
+      return { tokens, time: arrive(row, i + 1, tokens, state.time).time };
+    },
+    guess: (_, { state }, said) =>
+      said === null ? state.tokens : fill({ time: 0, reveal: 1, fill: 'argmax' }, state.tokens, said, streams[0]!),
+    complete(i, { row, state }, said, k) {
+      if (said === null) return state.tokens;
+      return completion(state.tokens, said, maskId, stepStream(row, i).fork('complete', k));
+    },
+    finished: ({ tokens }) => tokens,
+    key: ({ tokens }) => tokens.join(),
+    rng: (row, ...labels) => new Rng(rows[row]!.seed).fork('decode', rows[row]!.index).fork(...labels),
+  };
+}
+
+/** All masks drawn from the network's distribution, with one uniform for each position, masked or not. */
+function completion(tokens: Int32Array, said: Float64Array, maskId: number, rng: Rng): Int32Array {
+  const size = said.length / tokens.length;
+  const step: MaskedStep = { time: 0, reveal: 1, fill: 'sample' };
+  const out = tokens.slice();
+  for (const [i, token] of tokens.entries()) {
+    const own = rng.fork(i);
+    if (token !== maskId) continue;
+    out[i] = fillPositions(step, Int32Array.of(maskId), [0], said.subarray(i * size, (i + 1) * size), own)[0]!;
+  }
+  return out;
+}
+
+function notFinite(index: number, step: number, total: number): NorthlightError {
+  return new NorthlightError(
+    'sampling/not-finite',
+    `The model gave an infinite number or none for sequence ${index} at step ${step + 1} of ${total}.`,
+    'Lower the guidance scale, or check the model on its own.',
+  );
+}

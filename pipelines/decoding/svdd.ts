@@ -1,0 +1,195 @@
+import { z } from 'zod';
+import { askMissing, stillTrue } from './ask.ts';
+import type { At, Chain, Clean, Decoding, Score } from './chain.ts';
+import type { ValueFunction } from './value.ts';
+import { argmax, categorical, logMeanExp, logSumExp } from './weights.ts';
+
+export const svddOptions = z.object({
+  candidates: z.int().min(1).max(1024).default(10).describe('Candidates of each sample at each step (M)'),
+  alpha: z.number().gt(0).default(0.1).describe('Temperature: samples follow p·exp(r/α). Unused by argmax'),
+  select: z
+    .enum(['categorical', 'argmax'])
+    .default('categorical')
+    .describe('categorical follows the target and keeps weights; argmax is what released code does: α → 0'),
+  branchFrom: z.number().min(0).max(1).default(0).describe('Share of the steps after which candidates are drawn'),
+  branchTo: z.number().min(0).max(1).default(1).describe('Share of the steps up to which candidates are drawn'),
+  sharedReveal: z
+    .boolean()
+    .default(true)
+    .describe('Sequences: all candidates of a step reveal the same positions, so that they differ in letters only'),
+  replace: z
+    .number()
+    .min(0)
+    .max(0.5)
+    .default(0)
+    .describe('Share of the worst samples replaced by better ones after each step (SVDD-R). Gives up weights'),
+});
+export type SvddOptions = z.output<typeof svddOptions>;
+
+/**
+ * Soft value-based decoding, Li et al. 2024 (arXiv:2408.08252), algorithm 1: at each step draw M candidates from the model, go
+ * on with one of them, chosen with probability ∝ exp(v̂/α). Chains never interact (unless `replace`), so diversity is kept.
+ *
+ * Weights (categorical): log W = r(x₀)/α + Σ over branched steps of [ log mean exp(v̂/α) − v̂(chosen)/α ]. Nested importance sampling is
+ * properly weighted: E[W] = Z and E[W f] / Z = E_{p*}[f] for any M ≥ 1 and any v̂ (the paper has no weights).
+ * The chosen candidate's call of the network is the next step's; equal candidates are asked about once.
+ */
+export async function* svdd<S, E>(
+  chain: Chain<S, E>,
+  value: ValueFunction<S, E>,
+  score: Score,
+  options: SvddOptions,
+): Decoding {
+  const { steps } = chain;
+  const rows = Array.from({ length: chain.rows }, (_, row) => row);
+  const weighted = options.select === 'categorical' && options.replace === 0;
+  const logWeights = new Float64Array(chain.rows);
+  let states = rows.map(chain.start);
+  let said: (E | undefined)[] = rows.map(() => undefined);
+  let rewards: Float64Array | null = null;
+
+  for (let i = 0; i < steps; i++) {
+    const at = rows.map((row): At<S> => ({ row, state: states[row]! }));
+    const answers = await askMissing(chain, i, at, said);
+    const guesses: Clean[] = at.map((a, row) => chain.guess(i, a, answers[row]!));
+    const branched =
+      options.candidates > 1 &&
+      chain.isRandom(i) &&
+      i >= Math.floor(options.branchFrom * steps) &&
+      i < Math.ceil(options.branchTo * steps);
+    if (!branched) {
+      states = rows.map((row) => chain.draw(i, at[row]!, answers[row]!, 0, false));
+      said = rows.map((row) => stillTrue(chain, at[row]!.state, states[row]!, answers[row]!));
+      yield {
+        step: i + 1,
+        total: steps,
+        guesses,
+        values: rows.map(() => new Float64Array()),
+        chosen: rows.map(() => 0),
+      };
+      continue;
+    }
+    const sets = rows.map((row) => candidatesOf(chain, i, at[row]!, answers[row]!, options));
+    const next = await appraise(chain, i, at, answers, sets, value, score);
+    const chosen = next.values.map((values, row) => {
+      if (values.length < 2) return 0;
+      if (options.select === 'argmax') return argmax(values);
+      const s = tilted(values, options.alpha);
+      const choice = categorical(s, chain.rng(row, i, 'select'));
+      logWeights[row]! += logMeanExp(s) - s[choice]!;
+      return choice;
+    });
+    const parents = options.replace > 0 ? replaceWorst(chain, i, next.values, chosen, options) : rows;
+    states = parents.map((p) => sets[p]![chosen[p]!]!);
+    said = parents.map((p) => next.said[p]![chosen[p]!]);
+    if (i + 1 === steps) rewards = Float64Array.from(parents, (p) => next.values[p]![chosen[p]!] ?? Number.NaN);
+    yield { step: i + 1, total: steps, guesses, values: next.values, chosen };
+  }
+  const samples = states.map(chain.finished);
+  if (rewards === null || !rewards.every(Number.isFinite)) rewards = await score(samples, rows);
+  if (weighted) for (const row of rows) logWeights[row]! += rewards[row]! / options.alpha;
+  return { samples, rewards, logWeights: weighted ? logWeights : null };
+}
+
+const tilted = (values: Float64Array, alpha: number): Float64Array => {
+  // Less the largest first, so that a constant added to the reward changes nothing.
+  const max = Math.max(...values);
+  return values.map((v) => (v - max) / alpha);
+};
+
+function candidatesOf<S, E>(chain: Chain<S, E>, step: number, at: At<S>, said: E, options: SvddOptions): S[] {
+  return Array.from({ length: options.candidates }, (_, m) => chain.draw(step, at, said, m, options.sharedReveal));
+}
+
+interface Appraisal<E> {
+  /** Per row and candidate; empty for rows whose candidates are all the same. Rewards where the step was the last. */
+  readonly values: Float64Array[];
+  readonly said: (E | undefined)[][];
+}
+
+/** Values of all candidates: equal ones of a row once, and rows without a choice not at all. */
+async function appraise<S, E>(
+  chain: Chain<S, E>,
+  step: number,
+  parents: readonly At<S>[],
+  answers: readonly E[],
+  sets: readonly S[][],
+  value: ValueFunction<S, E>,
+  score: Score,
+): Promise<Appraisal<E>> {
+  const asked: At<S>[] = [];
+  const known: (E | undefined)[] = [];
+  const places = sets.map((states, row) => {
+    const own = distinct(chain, states);
+    const first = asked.length;
+    for (const state of own.states) {
+      // Without a choice there is nothing to ask, but an answer that is still true is kept.
+      asked.push({ row, state });
+      known.push(stillTrue(chain, parents[row]!.state, state, answers[row]!));
+    }
+    return { choice: own.states.length > 1, of: own.of.map((k) => first + k) };
+  });
+  const open = asked.flatMap((a, k) => (places[a.row]!.choice ? [k] : []));
+  const done = step + 1 === chain.steps;
+  const at = open.map((k) => asked[k]!);
+  if (!done && value.asksNetwork) {
+    const said = await askMissing(
+      chain,
+      step + 1,
+      at,
+      open.map((k) => known[k]),
+    );
+    for (const [n, k] of open.entries()) known[k] = said[n];
+  }
+  const values = done
+    ? await score(
+        at.map((a) => chain.finished(a.state)),
+        at.map((a) => a.row),
+      )
+    : await value.values(step + 1, at, value.asksNetwork ? open.map((k) => known[k] as E) : []);
+  const worth = new Map(open.map((k, n) => [k, values[n]!]));
+  return {
+    values: places.map(({ choice, of }) => (choice ? Float64Array.from(of, (k) => worth.get(k)!) : new Float64Array())),
+    said: places.map(({ of }) => of.map((k) => known[k])),
+  };
+}
+
+/** The different states among candidates, and which of them each candidate is. */
+function distinct<S, E>(chain: Chain<S, E>, states: readonly S[]): { states: S[]; of: number[] } {
+  const seen = new Map<string, number>();
+  const unique: S[] = [];
+  const of = states.map((state) => {
+    const key = chain.key(state) ?? `candidate ${unique.length}`;
+    const place = seen.get(key) ?? unique.length;
+    if (place === unique.length) unique.push(state);
+    seen.set(key, place);
+    return place;
+  });
+  return { states: unique, of };
+}
+
+/** The worst rows go on from a row drawn ∝ exp(v̂/α) (by argmax: the best). Section 4.3 of the paper: "global resampling". */
+function replaceWorst<S, E>(
+  chain: Chain<S, E>,
+  step: number,
+  values: readonly Float64Array[],
+  chosen: readonly number[],
+  { replace, alpha, select }: SvddOptions,
+): number[] {
+  // A row without a choice has no value to compare: it keeps its place.
+  if (values.some((v) => v.length === 0)) return [...values.keys()];
+  const own = Float64Array.from(chosen, (c, row) => values[row]![c]!);
+  const order = [...own.keys()].sort((a, b) => own[a]! - own[b]!);
+  const parents = [...own.keys()];
+  for (const row of order.slice(0, Math.floor(replace * own.length))) {
+    parents[row] = select === 'argmax' ? argmax(own) : categorical(tilted(own, alpha), chain.rng(row, step, 'replace'));
+  }
+  return parents;
+}
+
+/** Ẑ = mean of the weights, as a logarithm, and the effective sample size. */
+export function summariseWeights(logWeights: Float64Array): { readonly logZ: number; readonly ess: number } {
+  const total = logSumExp(logWeights);
+  const squares = logSumExp(logWeights.map((w) => 2 * w));
+  return { logZ: total - Math.log(logWeights.length), ess: Math.exp(2 * total - squares) };
+}

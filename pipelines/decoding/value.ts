@@ -1,0 +1,76 @@
+import type { At, Chain, Clean, Score } from './chain.ts';
+import { logMeanExp } from './weights.ts';
+
+/**
+ * Estimates soft values v_t(x) = α·log E[exp(r(x₀)/α) | x_t = x] of states that are about to take `step`, in units of the reward.
+ * Any finite numbers keep importance weights exact; good ones keep them even.
+ */
+export interface ValueFunction<S, E> {
+  /** Whether it needs what the network says of the states: one denoiser call each. */
+  readonly asksNetwork: boolean;
+  /** @param said one per state, or empty where the network need not be asked. */
+  values(step: number, at: readonly At<S>[], said: readonly E[]): Promise<Float64Array>;
+}
+
+/** Reward of the network's best guess: SVDD-PM, Li et al. 2024 (arXiv:2408.08252), algorithm 4. Exact for linear rewards of Gaussian chains. */
+export function guessValue<S, E>(chain: Chain<S, E>, score: Score): ValueFunction<S, E> {
+  return {
+    asksNetwork: true,
+    values: (step, at, said) =>
+      scoreUnique(
+        score,
+        at.map((a, i) => chain.guess(step, a, said[i]!)),
+        at.map((a) => a.row),
+      ),
+  };
+}
+
+/**
+ * v̂ = α·log mean exp(r/α) over `draws` random completions, the same random numbers for every candidate of a row, so that
+ * candidates differ by what they are and not by luck. Where a model has no such distribution, its best guess.
+ */
+export function completionValue<S, E>(
+  chain: Chain<S, E>,
+  score: Score,
+  options: { readonly alpha: number; readonly draws: number },
+): ValueFunction<S, E> {
+  const { alpha, draws } = options;
+  return {
+    asksNetwork: true,
+    async values(step, at, said) {
+      const samples: Clean[] = [];
+      const rows: number[] = [];
+      for (const [i, a] of at.entries()) {
+        for (let k = 0; k < draws; k++) {
+          samples.push(chain.complete(step, a, said[i]!, k) ?? chain.guess(step, a, said[i]!));
+          rows.push(a.row);
+        }
+      }
+      const rewards = await scoreUnique(score, samples, rows);
+      return Float64Array.from(at, (_, i) => {
+        const own = rewards.subarray(i * draws, (i + 1) * draws);
+        return alpha * logMeanExp(own.map((r) => r / alpha));
+      });
+    },
+  };
+}
+
+/** Scores each distinct sample of a row once. */
+async function scoreUnique(score: Score, samples: readonly Clean[], rows: readonly number[]): Promise<Float64Array> {
+  const places = new Map<string, number>();
+  const unique: number[] = [];
+  const of = samples.map((sample, i) => {
+    // Pictures are as good as never equal.
+    const key = sample instanceof Int32Array ? `${rows[i]} ${sample.join()}` : String(i);
+    const known = places.get(key);
+    if (known !== undefined) return known;
+    places.set(key, unique.length);
+    unique.push(i);
+    return unique.length - 1;
+  });
+  const scores = await score(
+    unique.map((i) => samples[i]!),
+    unique.map((i) => rows[i]!),
+  );
+  return Float64Array.from(of, (i) => scores[i]!);
+}

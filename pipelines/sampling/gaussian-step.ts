@@ -1,0 +1,40 @@
+import { thresholdSample } from '#pipelines/schedulers/thresholding.ts';
+import type { GaussianSchedule, GaussianStep } from '#pipelines/schedulers/types.ts';
+
+/** What one evaluation of the network says of one sample, in float64. */
+export interface GaussianMoments {
+  /** Mean of the next state before what a multistep solver adds, `[D]`. */
+  readonly mean: Float64Array;
+  /** Predicted clean sample as the schedule's configuration limits it, `[D]`. */
+  readonly clean: Float64Array;
+}
+
+/** `sample·x + output·modelOutput`, and the predicted clean sample; clamping that moves the mean along. x, output: `[D]`. */
+export function gaussianMoments(
+  schedule: Pick<GaussianSchedule, 'clipSampleRange' | 'dynamicThreshold'>,
+  step: GaussianStep,
+  x: Float32Array,
+  output: Float32Array,
+): GaussianMoments {
+  const size = x.length;
+  const x0 = new Float64Array(size);
+  for (let d = 0; d < size; d++) x0[d] = step.x0Sample * x[d]! + step.x0Output * output[d]!;
+  const clean = limit(x0, schedule);
+  const mean = new Float64Array(size);
+  for (let d = 0; d < size; d++) mean[d] = step.sample * x[d]! + step.output * output[d]!;
+  if (clean !== x0) for (let d = 0; d < size; d++) mean[d]! += step.x0Weight * (clean[d]! - x0[d]!);
+  return { mean, clean };
+}
+
+/** The predicted clean sample as the schedule's configuration wants it: itself, clipped, or dynamically thresholded. */
+function limit(
+  x0: Float64Array,
+  { clipSampleRange: range, dynamicThreshold }: Pick<GaussianSchedule, 'clipSampleRange' | 'dynamicThreshold'>,
+): Float64Array {
+  if (dynamicThreshold !== null) {
+    const limited = x0.slice();
+    thresholdSample(limited, dynamicThreshold);
+    return limited;
+  }
+  return range === null ? x0 : x0.map((v) => Math.min(range, Math.max(-range, v)));
+}
