@@ -53,6 +53,8 @@ export interface DoctorReport {
   readonly name: string;
   /** `unknown` where no family fits. */
   readonly family: string;
+  /** The family as people call it; empty where none fits. */
+  readonly title: string;
   readonly kind: 'image' | 'sequence' | 'unknown';
   /** The whole answer in a sentence. */
   readonly status: string;

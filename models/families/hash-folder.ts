@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { existsSync, readdirSync } from 'node:fs';
+import { createReadStream, existsSync, readdirSync, statSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { sha256File } from '#models/files.ts';
 
@@ -25,6 +25,35 @@ export function hashModelFolder(directory: string): string {
   const hash = createHash('sha256');
   for (const file of modelFiles(directory))
     hash.update(`${relative(directory, file).replaceAll('\\', '/')}\n${sha256File(file)}\n`);
+  return hash.digest('hex');
+}
+
+/**
+ * The same hash without holding up whoever asks: files are read in the background, 4 MiB at a time.
+ * @throws whatever reading the files throws, and an `AbortError` when `signal` is aborted.
+ */
+export async function hashModelFolderInBackground(directory: string, signal?: AbortSignal): Promise<string> {
+  const hash = createHash('sha256');
+  for (const file of modelFiles(directory)) {
+    const own = createHash('sha256');
+    for await (const chunk of createReadStream(file, { highWaterMark: 1 << 22, ...(signal && { signal }) })) {
+      own.update(chunk as Uint8Array);
+    }
+    hash.update(`${relative(directory, file).replaceAll('\\', '/')}\n${own.digest('hex')}\n`);
+  }
+  return hash.digest('hex');
+}
+
+/**
+ * Names, sizes and dates of all files of a model, hashed: while it stays the same, so does whatever was found out about them.
+ * Costs no reading. A folder that is not there has a stamp too.
+ */
+export function stampModelFolder(directory: string): string {
+  const hash = createHash('sha256');
+  for (const file of [...modelFiles(directory), join(directory, 'northlight.json')]) {
+    const found = statSync(file, { throwIfNoEntry: false });
+    hash.update(`${relative(directory, file)}\n${found?.size ?? ''} ${found?.mtimeMs ?? ''}\n`);
+  }
   return hash.digest('hex');
 }
 

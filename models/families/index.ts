@@ -1,7 +1,7 @@
 export { type DoctorReport, examineModel } from './doctor.ts';
 export type { Feeds, ImageFamily, ImageModel } from './family.ts';
 export { findFolder } from './find-folder.ts';
-export { hashModelFolder } from './hash-folder.ts';
+export { hashModelFolder, hashModelFolderInBackground, stampModelFolder } from './hash-folder.ts';
 export { inspectModelFolder, type ModelReport, summaryOf } from './inspect-folder.ts';
 export { type ModelFolder, openModelFolder } from './model-folder.ts';
 export { IMAGE_FAMILIES, recogniseFamily } from './recognise.ts';

@@ -3,8 +3,10 @@ import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { z } from 'zod';
 import { NorthlightError } from '#models/errors.ts';
+import { examineModel, hashModelFolderInBackground, stampModelFolder } from '#models/families/index.ts';
 import type { Provider } from '#models/runtime/session.ts';
 import type { Project } from '#pipelines/store/project.ts';
+import { createAskCompute } from './ask-compute.ts';
 import type { AlgorithmInfo, EngineContext } from './context.ts';
 import {
   type EventName,
@@ -18,7 +20,7 @@ import {
 import { handlers } from './handlers/index.ts';
 import { emitRun, endBlindEarly, handleJobDone, handleJobEvent } from './job-events.ts';
 import { createJobQueue, type QueueTimes } from './job-queue.ts';
-import { createModelCatalog, type InspectModel } from './model-catalog.ts';
+import { createModelCatalog, type ModelLook } from './model-catalog.ts';
 import type { ProcessHost } from './process-host.ts';
 import { createRanking } from './ranking.ts';
 
@@ -46,7 +48,7 @@ export interface EngineOptions {
   readonly provider?: Provider | 'auto';
   readonly times?: Partial<QueueTimes>;
   /** Replaces `models/families` and `pipelines/finetune` in tests of the engine alone. */
-  readonly inspectModel?: InspectModel;
+  readonly modelLook?: ModelLook;
   readonly algorithms?: Readonly<Record<string, AlgorithmInfo>>;
   /** Also checks what handlers return. */
   readonly checkOutputs?: boolean;
@@ -81,12 +83,16 @@ export function createEngine(options: EngineOptions): Engine {
       done: (row, result) => handleJobDone(project, row, result),
     },
   });
+  const catalog = createModelCatalog(project.db, options.bundledModels, options.modelLook ?? familiesLook, (model) =>
+    emit('model', model),
+  );
   const context: EngineContext = {
     project,
     queue,
     emit,
-    catalog: createModelCatalog(project.db, options.bundledModels, options.inspectModel ?? inspectWithFamilies),
+    catalog,
     ranking: createRanking(),
+    ask: createAskCompute(options.host, project.directory, options.threads),
     algorithms: async () => options.algorithms ?? (await import('#pipelines/finetune/index.ts')).algorithms,
     info: {
       version: packageVersion(),
@@ -113,7 +119,10 @@ export function createEngine(options: EngineOptions): Engine {
       listeners.add(listener);
       return () => listeners.delete(listener);
     },
-    close: () => queue.close(),
+    close: () => {
+      catalog.close();
+      return queue.close();
+    },
   };
 }
 
@@ -134,10 +143,11 @@ function parseInput<N extends ProcedureName>(name: N, input: unknown): ParsedInp
   throw new NorthlightError('input/invalid', `${where}: ${issue?.message ?? 'invalid'}`, 'Correct this value.');
 }
 
-async function inspectWithFamilies(directory: string) {
-  const { inspectModelFolder } = await import('#models/families/index.ts');
-  return inspectModelFolder(directory);
-}
+const familiesLook: ModelLook = {
+  examine: examineModel,
+  stamp: stampModelFolder,
+  hash: hashModelFolderInBackground,
+};
 
 /** The version in the package file nearest above this one: the same in a checkout and in a bundle. */
 function packageVersion(): string {

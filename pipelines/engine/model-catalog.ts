@@ -3,12 +3,23 @@ import { basename, join, resolve } from 'node:path';
 import { NorthlightError, toPlainError } from '#models/errors.ts';
 import type { Db } from '#pipelines/store/db.ts';
 import { newId } from '#pipelines/store/ids.ts';
+import { modelReports } from '#pipelines/store/model-reports.ts';
 import { type ModelRow, models } from '#pipelines/store/models.ts';
 import type { Model } from './contract.ts';
+import { doctorReport, type ModelDoctorReport } from './doctor-schema.ts';
 
-/** What looking into a model folder tells; see `models/families/index.ts`. */
+/** What a list shows of a model; see `models/families/inspect-folder.ts`. */
 export type ModelReport = Omit<Model, 'id' | 'bundled' | 'path'>;
-export type InspectModel = (directory: string) => ModelReport | Promise<ModelReport>;
+
+/** How models are looked into; replaced in tests of the engine alone. */
+export interface ModelLook {
+  /** Reads names and graph signatures only. Never throws for a bad folder. */
+  examine(directory: string): ModelDoctorReport | Promise<ModelDoctorReport>;
+  /** Names, sizes and dates of the files, hashed. */
+  stamp(directory: string): string;
+  /** SHA-256 of what decides the model's output: reads every weight, in the background. */
+  hash(directory: string, signal: AbortSignal): Promise<string>;
+}
 
 /** The bundled models and the folders a person added. */
 export interface ModelCatalog {
@@ -17,30 +28,77 @@ export interface ModelCatalog {
   get(id: string): Promise<Model>;
   /** As `get`, for work to do. @throws NorthlightError `models/unusable` */
   usable(id: string): Promise<Model>;
+  /** All that is known of a model. @throws NorthlightError `models/unknown` */
+  report(id: string): Promise<ModelDoctorReport>;
+  /** Its hash, waited for when it is not known yet. @throws NorthlightError `models/unknown` */
+  hash(id: string): Promise<string>;
   add(path: string): Promise<Model>;
   remove(id: string): void;
+  /** Ends work in the background. */
+  close(): void;
 }
 
-export function createModelCatalog(db: Db, bundledModels: string, inspect: InspectModel): ModelCatalog {
-  /** Hashing weights takes long, so a good report is kept while the engine lives; a bad one is looked at again. */
-  const reports = new Map<string, ModelReport>();
+/**
+ * Reports are kept in the project and made again when a file's size or date has changed. Hashes are worked out one after
+ * another in the background, so that a list never waits for gigabytes.
+ * @param changed is told of a model whose hash has become known.
+ */
+export function createModelCatalog(
+  db: Db,
+  bundledModels: string,
+  look: ModelLook,
+  changed: (model: Model) => void = () => {},
+): ModelCatalog {
+  const closing = new AbortController();
+  const hashing = new Map<string, Promise<string>>();
+  let last: Promise<unknown> = Promise.resolve();
 
   for (const path of modelFolders(bundledModels)) {
     const known = models.byPath(db, path);
     if (!known) models.put(db, { id: `model-bundled-${basename(path)}`, path, bundled: true });
   }
 
-  const report = async (path: string): Promise<ModelReport> => {
-    const known = reports.get(path);
-    if (known) return known;
-    const fresh = await inspect(path);
-    if (fresh.usable) reports.set(path, fresh);
-    return fresh;
+  const examine = async (path: string): Promise<{ report: ModelDoctorReport; stamp: string; hash: string }> => {
+    const stamp = `${look.stamp(path)}-${REPORT_VERSION}`;
+    const kept = modelReports.get(db, path);
+    const parsed = kept?.stamp === stamp ? doctorReport.safeParse(kept.report) : undefined;
+    if (kept && parsed?.success) return { report: parsed.data, stamp, hash: kept.hash };
+    const report = await look.examine(path);
+    // What is wrong may lie in files that the stamp does not cover: it is looked at again.
+    if (report.usable) modelReports.put(db, path, stamp, report);
+    else modelReports.remove(db, path);
+    return { report, stamp, hash: '' };
+  };
+
+  /** One model after another: two at once would only share the disk. */
+  const hashLater = (path: string, stamp: string): Promise<string> => {
+    const key = `${path}\n${stamp}`;
+    const under = hashing.get(key);
+    if (under) return under;
+    const work = last
+      .then(() => look.hash(path, closing.signal))
+      .then((hash) => {
+        modelReports.putHash(db, path, stamp, hash);
+        return hash;
+      })
+      .finally(() => hashing.delete(key));
+    hashing.set(key, work);
+    last = work.catch(() => {});
+    return work;
   };
 
   const view = async (row: ModelRow): Promise<Model> => {
     try {
-      return { ...(await report(row.path)), id: row.id, bundled: row.bundled, path: row.path };
+      const { report, stamp, hash } = await examine(row.path);
+      const model = { ...listed(report), hash, id: row.id, bundled: row.bundled, path: row.path };
+      if (report.usable && hash === '') {
+        hashLater(row.path, stamp).then(
+          (found) => changed({ ...model, hash: found }),
+          // A folder that went away says so when it is looked at again.
+          () => {},
+        );
+      }
+      return model;
     } catch (error) {
       return unreadable(row, error);
     }
@@ -69,18 +127,22 @@ export function createModelCatalog(db: Db, bundledModels: string, inspect: Inspe
         problem?.hint ?? '',
       );
     },
+    report: async (id) => (await examine(find(id).path)).report,
+    hash: async (id) => {
+      const { path } = find(id);
+      const { stamp, hash } = await examine(path);
+      return hash || hashLater(path, stamp);
+    },
     add: async (path) => {
       const folder = resolve(path);
       if (!isFolder(folder)) {
+        const { findings } = await look.examine(folder);
         throw new NorthlightError(
           'models/not-a-folder',
-          `${folder} is not a folder.`,
-          'Choose the folder that holds model_index.json.',
+          findings[0]?.message ?? `${folder} is not a folder.`,
+          findings[0]?.hint ?? 'Choose the folder that holds model_index.json.',
         );
       }
-      reports.delete(folder);
-      // An unreadable folder is refused here rather than listed for ever.
-      await report(folder);
       const known = models.byPath(db, folder);
       const id = known?.id ?? newId('model');
       models.put(db, { id, path: folder, bundled: known?.bundled ?? false });
@@ -93,6 +155,30 @@ export function createModelCatalog(db: Db, bundledModels: string, inspect: Inspe
       }
       models.remove(db, id);
     },
+    close: () => closing.abort(),
+  };
+}
+
+/** Grows when a later version would say something else of the same files. */
+const REPORT_VERSION = 1;
+
+/** What a list shows of a report. */
+function listed(report: ModelDoctorReport): Omit<ModelReport, 'hash'> {
+  const { name, family, parameters, sizeBytes, width, height, predictionType, usable, description } = report;
+  const problems = report.findings.filter((f) => f.weight === 'stops').map(({ message, hint }) => ({ message, hint }));
+  const examplePrompts = [...report.examplePrompts];
+  return {
+    name,
+    family,
+    parameters,
+    sizeBytes,
+    width,
+    height,
+    predictionType,
+    usable,
+    problems,
+    description,
+    examplePrompts,
   };
 }
 

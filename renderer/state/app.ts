@@ -107,4 +107,7 @@ export function followEngine(client: Client): void {
   });
   client.on('session', takeSession);
   client.on('run', takeRun);
+  client.on('model', (model) =>
+    useApp.setState((s) => ({ models: s.models?.map((m) => (m.id === model.id ? model : m)) ?? null })),
+  );
 }

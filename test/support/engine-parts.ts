@@ -2,10 +2,11 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { AlgorithmInfo } from '#pipelines/engine/context.ts';
+import type { ModelDoctorReport } from '#pipelines/engine/doctor-schema.ts';
 import { createEngine } from '#pipelines/engine/engine.ts';
 import { createNodeHost } from '#pipelines/engine/hosts/node-host.ts';
 import type { QueueTimes } from '#pipelines/engine/job-queue.ts';
-import type { ModelReport } from '#pipelines/engine/model-catalog.ts';
+import type { ModelLook } from '#pipelines/engine/model-catalog.ts';
 import type { ComputeHandle } from '#pipelines/engine/process-host.ts';
 import type { Project } from '#pipelines/store/project.ts';
 
@@ -23,22 +24,39 @@ export const fakeAlgorithms: Record<string, AlgorithmInfo> = {
   },
 };
 
-export function fakeReport(directory: string): ModelReport {
+export function fakeReport(directory: string): ModelDoctorReport {
   return {
+    path: directory,
     name: directory.split('/').at(-1) ?? '',
     family: 'fake',
-    hash: 'f'.repeat(64),
-    parameters: 1,
-    sizeBytes: 1,
+    title: 'Fake',
+    kind: 'image',
+    status: 'Ready.',
+    usable: true,
+    findings: [],
+    exporter: 'nobody',
+    exporterBecause: '',
+    precision: '',
+    sizes: '',
+    predictionType: 'epsilon',
     width: 8,
     height: 8,
-    predictionType: 'epsilon',
-    usable: true,
-    problems: [],
+    parameters: 1,
+    sizeBytes: 1,
+    components: [],
+    tokenizers: [],
+    providers: [],
     description: '',
     examplePrompts: [],
   };
 }
+
+/** Looks at no file. */
+export const fakeLook: ModelLook = {
+  examine: fakeReport,
+  stamp: (directory) => directory,
+  hash: async () => 'f'.repeat(64),
+};
 
 /** Host and folders shared by the engines of tests: real processes running `fake-compute.ts`. */
 export function engineOn(project: Project, bundledModels: string, times: Partial<QueueTimes> = {}) {
@@ -55,7 +73,7 @@ export function engineOn(project: Project, bundledModels: string, times: Partial
         return handle;
       },
     },
-    inspectModel: fakeReport,
+    modelLook: fakeLook,
     algorithms: fakeAlgorithms,
     checkOutputs: true,
     times: { progressMs: 0, ...times },

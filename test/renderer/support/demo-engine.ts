@@ -8,7 +8,7 @@ import { z } from 'zod';
 import { NorthlightError } from '#models/errors.ts';
 import { writeFileAtomic } from '#models/files.ts';
 import { Rng } from '#models/tensor/rng.ts';
-import type { WireMessage } from '#pipelines/engine/contract.ts';
+import type { ModelDoctorReport, WireMessage } from '#pipelines/engine/contract.ts';
 import { createEngine, type Engine } from '#pipelines/engine/engine.ts';
 import type { FromCompute, JobContext, JobFunction, JobSpec, ToCompute } from '#pipelines/engine/job-protocol.ts';
 import { comparePayload, generatePayload, tunePayload } from '#pipelines/engine/jobs/payloads.ts';
@@ -132,6 +132,10 @@ function jobs(stepMs: number): Record<JobSpec['kind'], JobFunction> {
     verify: async () => ({ difference: 1.2e-7, effect: 0.4 }),
     score,
     reproduce,
+    estimate: async () => ({
+      ...{ peakBytes: 1.4e9, budgetBytes: 8e9, secondsPerUpdate: 12, totalSeconds: 720, parts: 1 },
+      memory: { kind: 'flat' },
+    }),
   };
 }
 
@@ -229,38 +233,7 @@ export function openDemo({ stepMs = 0, models = true }: DemoOptions = {}): Demo 
         source: 'Wallace et al. 2024, arXiv:2311.12908',
       },
     },
-    inspectModel: (path) => ({
-      ...{
-        family: 'flora',
-        hash: 'ab12'.repeat(16),
-        parameters: 3_240_000,
-        sizeBytes: 13_100_000,
-        width: 64,
-        height: 64,
-      },
-      predictionType: 'v_prediction',
-      name: path.endsWith('flora') ? 'Flora' : 'Old export',
-      usable: path.endsWith('flora'),
-      problems: path.endsWith('flora')
-        ? []
-        : [
-            {
-              message: 'unet/model.onnx_data is missing.',
-              hint: 'Copy this file beside unet/model.onnx; the export wrote both.',
-            },
-          ],
-      description: path.endsWith('flora')
-        ? 'A small model of drawn flowers, trained with Northlight’s own trainer.'
-        : 'A folder added by path.',
-      examplePrompts: path.endsWith('flora')
-        ? [
-            'a red tulip in a vase on a cream background',
-            'a purple lily with six petals on the ground, sky background',
-            'a yellow poppy with two leaves, lavender background',
-            'a white daisy with nine petals in a vase, navy background',
-          ]
-        : [],
-    }),
+    modelLook: { examine: demoReport, stamp: (path) => path, hash: async () => 'ab12'.repeat(16) },
   });
   return {
     engine,
@@ -299,4 +272,61 @@ export function transportTo(engine: Engine): { transport: Transport; cut(): void
     }) as Transport,
   };
   return line;
+}
+
+/** Flora as it is, and any other folder as an export that lost its weights. */
+function demoReport(path: string): ModelDoctorReport {
+  const good = path.endsWith('flora');
+  const ports = {
+    inputs: [],
+    outputs: [],
+    precision: 'full precision (float32)',
+    sizes: 'fixed at height 64, width 64',
+  };
+  return {
+    path,
+    name: good ? 'Flora' : 'Old export',
+    family: good ? 'pixel-space' : 'unknown',
+    title: good ? 'Pixel-space diffusion' : '',
+    kind: good ? 'image' : 'unknown',
+    status: good
+      ? 'Ready: Pixel-space diffusion, exported by Northlight.'
+      : 'Cannot run: unet/model.onnx_data is missing.',
+    usable: good,
+    findings: good
+      ? []
+      : [
+          {
+            weight: 'stops',
+            code: 'onnx/external-missing',
+            message: 'unet/model.onnx_data is missing.',
+            hint: 'Copy this file beside unet/model.onnx; the export wrote both.',
+          },
+        ],
+    exporter: good ? 'Northlight' : 'optimum',
+    exporterBecause: 'Its index says so.',
+    precision: 'full precision (float32)',
+    sizes: 'fixed at height 64, width 64',
+    predictionType: 'v_prediction',
+    width: 64,
+    height: 64,
+    parameters: 3_240_000,
+    sizeBytes: 13_100_000,
+    components: [
+      { role: 'denoiser', file: 'unet/model.onnx', ...ports, opset: 21, parameters: 3_000_000, sizeBytes: 12_000_000 },
+    ],
+    tokenizers: ['tokenizer'],
+    providers: [{ provider: 'cuda', device: '', faulty: [], leftToCpu: [], untried: ['Conv'] }],
+    description: good
+      ? 'A small model of drawn flowers, trained with Northlight’s own trainer.'
+      : 'A folder added by path.',
+    examplePrompts: good
+      ? [
+          'a red tulip in a vase on a cream background',
+          'a purple lily with six petals on the ground, sky background',
+          'a yellow poppy with two leaves, lavender background',
+          'a white daisy with nine petals in a vase, navy background',
+        ]
+      : [],
+  };
 }
