@@ -1,6 +1,7 @@
 import type { z } from 'zod';
 import type { Provider } from '#models/runtime/session.ts';
 import type { Project } from '#pipelines/store/project.ts';
+import type { AskCompute } from './ask-compute.ts';
 import type { EventName, EventPayload, Output, ParsedInput, ProcedureName } from './contract.ts';
 import type { JobQueue } from './job-queue.ts';
 import type { ModelCatalog } from './model-catalog.ts';
@@ -24,6 +25,8 @@ export interface EngineContext {
   readonly info: Omit<Output<'app.info'>, 'provider'>;
   /** What training graphs run on; `auto` chooses by measurement. */
   readonly provider: Provider | 'auto';
+  /** A short question to a compute process, beside the queue. */
+  readonly ask: AskCompute;
   algorithms(): Promise<Readonly<Record<string, AlgorithmInfo>>>;
   emit<N extends EventName>(name: N, payload: EventPayload<N>): void;
 }

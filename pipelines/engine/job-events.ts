@@ -15,7 +15,7 @@ import { sessions, trials } from '#pipelines/store/sessions.ts';
 import { addBlindSample } from './blind.ts';
 import type { EngineContext } from './context.ts';
 import { comparePayload, generatePayload, jobEvents, tuneResult, verifyResult } from './jobs/payloads.ts';
-import { viewRun, viewSample, viewSession } from './views.ts';
+import { viewPlan, viewRun, viewSample, viewSession } from './views.ts';
 
 const COPY_BYTES = 1 << 22;
 
@@ -33,6 +33,9 @@ export function handleJobEvent(project: Project, emit: Emit, job: JobRow, topic:
     case 'previewFile':
       // A preview of a blind comparison would show pictures outside their question.
       if (job.kind !== 'compare') emit('preview', { jobId: job.id, ...jobEvents.previewFile.parse(data) });
+      return;
+    case 'planned':
+      if (job.runId !== null) emit('planned', { runId: job.runId, plan: viewPlan(jobEvents.planned.parse(data)) });
       return;
     case 'metrics': {
       if (job.runId === null) return;

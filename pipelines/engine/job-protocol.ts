@@ -7,7 +7,7 @@ import type { PlainError } from '#models/errors.ts';
  */
 export interface JobSpec {
   readonly jobId: string;
-  readonly kind: 'generate' | 'tune' | 'compare' | 'verify' | 'score' | 'reproduce';
+  readonly kind: 'generate' | 'tune' | 'compare' | 'verify' | 'score' | 'reproduce' | 'estimate';
   /** Project folder. */
   readonly project: string;
   /** The job's own input, as JSON; each kind has its zod schema in `pipelines/engine/jobs/<kind>.ts`. */

@@ -5,7 +5,7 @@ import type { Project } from '#pipelines/store/project.ts';
 import { type RunRow, runs } from '#pipelines/store/runs.ts';
 import type { SampleRow } from '#pipelines/store/samples.ts';
 import { type SessionRow, sessions } from '#pipelines/store/sessions.ts';
-import type { Adapter, Run, Sample, Session } from './contract.ts';
+import type { Adapter, Run, Sample, Session, TunePlan } from './contract.ts';
 
 /** Rows of the store as the window sees them: paths absolute, internal columns left out. */
 
@@ -20,6 +20,15 @@ export function viewSession(row: SessionRow): Session {
 
 export function viewRun(project: Project, row: RunRow): Run {
   return { ...row, directory: join(project.directory, row.directory) };
+}
+
+/** A plan as the window is told of it. */
+export function viewPlan(
+  plan: Omit<TunePlan, 'checkpoints'> & { readonly memory: { readonly kind: string } },
+): TunePlan {
+  const { peakBytes, budgetBytes, secondsPerUpdate, totalSeconds, parts } = plan;
+  const checkpoints = plan.memory.kind === 'checkpoint';
+  return { peakBytes, budgetBytes, secondsPerUpdate, totalSeconds, parts, checkpoints };
 }
 
 export function viewAdapter(project: Project, row: AdapterRow): Adapter {

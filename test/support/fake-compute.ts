@@ -7,6 +7,7 @@ import { writeFileAtomic } from '#models/files.ts';
 import type { FromCompute, JobContext, JobFunction, JobSpec, ToCompute } from '#pipelines/engine/job-protocol.ts';
 import {
   comparePayload,
+  estimatePayload,
   generatePayload,
   reproducePayload,
   tunePayload,
@@ -161,7 +162,16 @@ function readStep(directory: string): string {
   return readFileSync(join(directory, 'step'), 'utf8');
 }
 
-const jobs: Record<JobSpec['kind'], JobFunction> = { generate, compare, tune, verify, score, reproduce };
+/** Twice as much time for twice as many steps; a run of a thousand steps does not fit. */
+const estimate: JobFunction = async (raw) => {
+  const { config } = estimatePayload.parse(raw);
+  const steps = Number(config.steps ?? 60);
+  if (steps >= 1000) throw new NorthlightError('train/does-not-fit', 'Too large.', 'Take less.');
+  const cost = { peakBytes: 1e9, budgetBytes: 4e9, secondsPerUpdate: 2, totalSeconds: 2 * steps, parts: 1 };
+  return { ...cost, memory: { kind: 'flat' } };
+};
+
+const jobs: Record<JobSpec['kind'], JobFunction> = { generate, compare, tune, verify, score, reproduce, estimate };
 
 runCompute(
   {

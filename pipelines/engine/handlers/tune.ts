@@ -4,10 +4,11 @@ import type { z } from 'zod';
 import { NorthlightError } from '#models/errors.ts';
 import { writeFileAtomic } from '#models/files.ts';
 import { winnerOf } from '#pipelines/engine/blind.ts';
-import type { AlgorithmInfo, Handlers } from '#pipelines/engine/context.ts';
+import type { AlgorithmInfo, EngineContext, Handlers } from '#pipelines/engine/context.ts';
+import type { ParsedInput } from '#pipelines/engine/contract.ts';
 import { fieldsOf } from '#pipelines/engine/fields.ts';
-import type { TunePayload } from '#pipelines/engine/jobs/payloads.ts';
-import { findRun, findSession, viewRun } from '#pipelines/engine/views.ts';
+import { type EstimatePayload, jobEvents, type TunePayload } from '#pipelines/engine/jobs/payloads.ts';
+import { findRun, findSession, viewPlan, viewRun } from '#pipelines/engine/views.ts';
 import { newId } from '#pipelines/store/ids.ts';
 import type { Project } from '#pipelines/store/project.ts';
 import { runs } from '#pipelines/store/runs.ts';
@@ -26,27 +27,23 @@ export const tune: Handlers<'tune'> = {
       fields: fieldsOf(schema),
     })),
 
-  'tune.start': async ({ algorithm, modelId, sessionIds, name, config }, context) => {
+  'tune.estimate': async (input, context) => {
+    const { settings, model, pairs, stripPrompts } = await prepared(input, context);
+    const payload: EstimatePayload = {
+      algorithm: input.algorithm,
+      modelPath: model.path,
+      config: settings,
+      trajectoryPath: pairs[0]!.winner.trajectoryPath,
+      stripPrompts: stripPrompts.length,
+      provider: context.provider,
+    };
+    return viewPlan(jobEvents.planned.parse(await context.ask('estimate', payload)));
+  },
+
+  'tune.start': async (input, context) => {
+    const { algorithm, modelId, sessionIds, name } = input;
     const { project, queue, emit } = context;
-    const known = await context.algorithms();
-    const found = known[algorithm];
-    if (!found) {
-      throw new NorthlightError(
-        'tune/unknown-algorithm',
-        `There is no algorithm "${algorithm}".`,
-        `Choose one of: ${Object.keys(known).join(', ')}.`,
-      );
-    }
-    const settings = parseConfig(found, config);
-    const model = await context.catalog.usable(modelId);
-    const pairs = sessionIds.flatMap((id) => pairsOf(project, id, modelId));
-    if (pairs.length === 0) {
-      throw new NorthlightError(
-        'tune/no-votes',
-        'These sessions hold no decided vote: ties, skips and "both bad" teach nothing here.',
-        'Answer some questions first.',
-      );
-    }
+    const { found, settings, model, pairs, stripPrompts } = await prepared(input, context);
     const [runId, jobId] = [newId('run'), newId('job')];
     const directory = join('runs', runId);
     const payload: TunePayload = {
@@ -56,7 +53,7 @@ export const tune: Handlers<'tune'> = {
       modelPath: model.path,
       config: settings,
       pairs,
-      stripPrompts: [...new Set(pairs.map((pair) => pair.winner.prompt))].slice(0, STRIP_PROMPTS),
+      stripPrompts,
       provider: context.provider,
     };
     const title = name || `${found.title} on ${pairs.length} pairs`;
@@ -64,7 +61,7 @@ export const tune: Handlers<'tune'> = {
     mkdirSync(join(payload.runDirectory, 'samples'), { recursive: true });
     const record = {
       algorithm,
-      model: { name: model.name, hash: model.hash },
+      model: { name: model.name, hash: await context.catalog.hash(modelId) },
       sessionIds,
       pairs: pairs.length,
       config: settings,
@@ -99,6 +96,34 @@ export const tune: Handlers<'tune'> = {
     return run;
   },
 };
+
+/** What the settings of a run are about. @throws NorthlightError `tune/unknown-algorithm`, `tune/no-votes`, and those below */
+async function prepared(
+  { algorithm, modelId, sessionIds, config }: ParsedInput<'tune.estimate'>,
+  context: EngineContext,
+) {
+  const known = await context.algorithms();
+  const found = known[algorithm];
+  if (!found) {
+    throw new NorthlightError(
+      'tune/unknown-algorithm',
+      `There is no algorithm "${algorithm}".`,
+      `Choose one of: ${Object.keys(known).join(', ')}.`,
+    );
+  }
+  const settings = parseConfig(found, config);
+  const model = await context.catalog.usable(modelId);
+  const pairs = sessionIds.flatMap((id) => pairsOf(context.project, id, modelId));
+  if (pairs.length === 0) {
+    throw new NorthlightError(
+      'tune/no-votes',
+      'These sessions hold no decided vote: ties, skips and "both bad" teach nothing here.',
+      'Answer some questions first.',
+    );
+  }
+  const stripPrompts = [...new Set(pairs.map((pair) => pair.winner.prompt))].slice(0, STRIP_PROMPTS);
+  return { found, settings, model, pairs, stripPrompts };
+}
 
 /** @throws NorthlightError `tune/bad-setting` */
 function parseConfig({ name, schema }: AlgorithmInfo, config: Record<string, unknown>): Record<string, unknown> {

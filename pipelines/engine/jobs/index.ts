@@ -1,6 +1,7 @@
 import type { JobFunction, JobSpec } from '#pipelines/engine/job-protocol.ts';
 import { compare } from './compare.ts';
 import { JobStopped } from './control.ts';
+import { estimate } from './estimate.ts';
 import { generate } from './generate.ts';
 import { reproduce } from './reproduce.ts';
 import { score } from './score.ts';
@@ -26,4 +27,5 @@ export const jobs: Record<JobSpec['kind'], JobFunction> = {
   verify: stoppable(verify),
   score: stoppable(score),
   reproduce: stoppable(reproduce),
+  estimate: stoppable(estimate),
 };

@@ -50,6 +50,17 @@ export const tunePayload = z.object({
 });
 export type TunePayload = z.infer<typeof tunePayload>;
 
+export const estimatePayload = z.object({
+  algorithm: z.string(),
+  modelPath: z.string(),
+  config: z.record(z.string(), z.unknown()),
+  /** Of any of the compared pictures. */
+  trajectoryPath: z.string(),
+  stripPrompts: z.number().int(),
+  provider: z.enum(['auto', 'cpu', 'webgpu', 'cuda', 'dml', 'coreml']).optional(),
+});
+export type EstimatePayload = z.infer<typeof estimatePayload>;
+
 export const verifyPayload = z.object({ modelPath: z.string(), adapterPath: z.string() });
 export type VerifyPayload = z.infer<typeof verifyPayload>;
 
@@ -93,6 +104,15 @@ export const jobEvents = {
     total: z.number().int(),
   }),
   scores: z.object({ reward: z.string(), values: z.array(z.tuple([z.number().int(), z.number()])) }),
+  /** What a run will take; the whole of it is in `plan.json`. */
+  planned: z.object({
+    peakBytes: z.number(),
+    budgetBytes: z.number(),
+    secondsPerUpdate: z.number(),
+    totalSeconds: z.number(),
+    parts: z.number().int(),
+    memory: z.object({ kind: z.enum(['flat', 'checkpoint']) }),
+  }),
   metrics: z.object({ step: z.number().int(), values: z.record(z.string(), z.number()) }),
   strip: z.object({ step: z.number().int(), pictures: z.array(z.object({ prompt: z.string(), hash: z.string() })) }),
 } as const;

@@ -11,6 +11,7 @@ import { engine } from '#renderer/state/engine.ts';
 import { choose, go } from '#renderer/state/navigation.ts';
 import { useAction } from '#renderer/state/use-action.ts';
 import { SampleStrip } from './sample-strip.tsx';
+import { planText } from './tune-estimate.tsx';
 import { loadRun, useTune } from './tune-store.ts';
 
 /** One run, live or past: progress and what can be done with it, its measures, and its fixed-seed pictures. */
@@ -32,6 +33,7 @@ export function RunView({ id }: { id: string }) {
     action.run(async () => takeJob(await engine.call(call, { id: run.jobId })));
   const metrics = detail?.id === id ? detail.metrics : [];
   const strip = detail?.id === id ? detail.strip : [];
+  const plan = detail?.id === id ? detail.plan : null;
   const { main, rest } = measures(metrics);
   const chart = (measure: Measure) => (
     <div key={measure.key} className="card">
@@ -118,6 +120,11 @@ export function RunView({ id }: { id: string }) {
           moving={state === 'running'}
           testId="tune-progress"
         />
+      )}
+      {plan && (
+        <p className="small quiet number" data-testid="run-plan">
+          {`Planned: ${planText(plan)}`}
+        </p>
       )}
       <div className="charts">
         {main.length > 0 ? (

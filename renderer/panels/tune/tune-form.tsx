@@ -12,6 +12,7 @@ import { choose, useNavigation } from '#renderer/state/navigation.ts';
 import { useShortcuts } from '#renderer/state/shortcuts.ts';
 import { useAction } from '#renderer/state/use-action.ts';
 import { GeneratedField } from './generated-field.tsx';
+import { TuneEstimate } from './tune-estimate.tsx';
 import { loadAlgorithms, resetValues, setValue, useTune } from './tune-store.ts';
 
 /** What to tune from, how, and the settings that the algorithm itself declares. */
@@ -33,16 +34,19 @@ export function TuneForm({ sessions }: { sessions: readonly Session[] }) {
   const wrong = fields.some((field) => fieldProblem(field, value(field)) !== null);
   const ready = algorithm !== null && modelId !== null && !mixed && !wrong;
 
-  const start = () => {
-    if (!ready || action.busy) return;
-    void action.run(async () => {
-      const run = await engine.call('tune.start', {
+  const settings = ready
+    ? {
         algorithm: algorithm.name,
         modelId,
         sessionIds: chosen.map((session) => session.id),
-        name: runName.trim(),
         config: changedConfig(fields, own),
-      });
+      }
+    : null;
+
+  const start = () => {
+    if (!settings || action.busy) return;
+    void action.run(async () => {
+      const run = await engine.call('tune.start', { ...settings, name: runName.trim() });
       takeRun(run);
       choose({ runId: run.id });
     });
@@ -130,6 +134,7 @@ export function TuneForm({ sessions }: { sessions: readonly Session[] }) {
         {chosen.length === 0 && sessions.length > 0 && (
           <p className="small quiet">Choose at least one ranking to learn from.</p>
         )}
+        <TuneEstimate settings={settings} />
         <Button
           look="primary"
           wide

@@ -16,7 +16,7 @@ interface TuneState {
   /** Departures from the defaults, by algorithm and field. */
   values: Record<string, Record<string, FieldValue>>;
   /** The run on screen. */
-  run: { id: string; metrics: Detail['metrics']; strip: Strip } | null;
+  run: { id: string; plan: Detail['plan']; metrics: Detail['metrics']; strip: Strip } | null;
   runError: EngineError | null;
 }
 
@@ -52,10 +52,11 @@ export const withFrame = (strip: Strip, frame: Strip[number]): Strip =>
 
 /** Reads a run from the engine. What its events told meanwhile is in there too. */
 export async function loadRun(id: string): Promise<void> {
-  if (useTune.getState().run?.id !== id) useTune.setState({ run: { id, metrics: [], strip: [] }, runError: null });
+  if (useTune.getState().run?.id !== id)
+    useTune.setState({ run: { id, plan: null, metrics: [], strip: [] }, runError: null });
   try {
-    const { metrics, strip } = await engine.call('runs.show', { id });
-    if (useTune.getState().run?.id === id) useTune.setState({ run: { id, metrics, strip }, runError: null });
+    const { plan, metrics, strip } = await engine.call('runs.show', { id });
+    if (useTune.getState().run?.id === id) useTune.setState({ run: { id, plan, metrics, strip }, runError: null });
   } catch (error) {
     useTune.setState({ runError: toEngineError(error) });
   }
@@ -63,6 +64,9 @@ export async function loadRun(id: string): Promise<void> {
 
 engine.on('metrics', ({ runId, point }) =>
   useTune.setState((s) => (s.run?.id === runId ? { run: { ...s.run, metrics: withPoint(s.run.metrics, point) } } : {})),
+);
+engine.on('planned', ({ runId, plan }) =>
+  useTune.setState((s) => (s.run?.id === runId ? { run: { ...s.run, plan } } : {})),
 );
 engine.on('strip', ({ runId, frame }) =>
   useTune.setState((s) => (s.run?.id === runId ? { run: { ...s.run, strip: withFrame(s.run.strip, frame) } } : {})),

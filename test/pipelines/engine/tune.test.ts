@@ -145,3 +145,27 @@ test('tuning is refused by name without decided votes, without trajectories, and
     t.engine.call('generate.start', { modelId: TINY, prompts: ['x'], seed: 1, eta: 0 }),
   ).rejects.toMatchObject({ code: 'generate/no-noise' });
 });
+
+test('an estimate is made by a compute process beside the queue, from the settings and the pairs', async () => {
+  const t = testEngine();
+  const id = await session(t, 'pair');
+  await answer(t, id, 'left');
+  const short = await t.engine.call('tune.estimate', { ...tuneInput(id), config: { steps: 3 } });
+  const long = await t.engine.call('tune.estimate', { ...tuneInput(id), config: { steps: 30 } });
+  expect(long.totalSeconds).toBe(10 * short.totalSeconds);
+  expect(short.checkpoints).toBe(false);
+  expect((await t.engine.call('jobs.list', {})).filter((job) => job.kind !== 'generate')).toEqual([]);
+});
+
+test('a run that would not fit is refused with what to do, and a newer question ends the one before', async () => {
+  const t = testEngine();
+  const id = await session(t, 'pair');
+  await answer(t, id, 'left');
+  const tooLarge = t.engine.call('tune.estimate', { ...tuneInput(id), config: { steps: 1000 } });
+  await expect(tooLarge).rejects.toMatchObject({ code: 'train/does-not-fit', hint: 'Take less.' });
+  const first = t.engine.call('tune.estimate', { ...tuneInput(id), config: { steps: 3 } });
+  await Promise.all([
+    expect(first).rejects.toMatchObject({ code: 'ask/superseded' }),
+    t.engine.call('tune.estimate', { ...tuneInput(id), config: { steps: 4 } }),
+  ]);
+});
