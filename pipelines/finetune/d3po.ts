@@ -29,7 +29,7 @@ import { machineRates } from '#models/training/machine-rates.ts';
 import { readCheckpoint, writeCheckpoint } from '#pipelines/runs/checkpoint.ts';
 import { openMetricsLog } from '#pipelines/runs/metrics-log.ts';
 import { planRun } from '#pipelines/runs/run-plan.ts';
-import { isBatched, stackFor, toPort } from '#pipelines/sampling/feeds.ts';
+import { isBatched, sameShapes, stackFor, toPort } from '#pipelines/sampling/feeds.ts';
 import { generatePictures } from '#pipelines/sampling/generate.ts';
 import {
   type ImagePipeline,
@@ -183,6 +183,9 @@ async function run(task: FinetuneTask<D3poConfig>): Promise<FinetuneResult | nul
       'Tune the model that made the pictures.',
     );
   }
+  const denoiser = base.denoiser(guidanceScale, pixels);
+  const view = { guidanceScale, ...pixels };
+  const firstInputs = await commonInputs(base, denoiser, chains);
   const modelHash = hashModelFolder(folder.path);
   const targets = findLoraTargets(folder.unet, config.targets);
   const scale = { rank: config.rank, alpha: config.alpha ?? config.rank };
@@ -192,12 +195,6 @@ async function run(task: FinetuneTask<D3poConfig>): Promise<FinetuneResult | nul
     ...opened,
     live: { targets, scale, parameters: state.parameters },
   });
-  const denoiser = base.denoiser(guidanceScale, pixels);
-  const [firstCondition] = await base.encode(
-    [chains[0]!.winner.origin.prompt],
-    chains[0]!.winner.origin.negativePrompt,
-  );
-  const firstInputs = denoiser.inputs(firstCondition!);
   const rates = await machineRates(task.threads);
   const forms = d3poForms(
     {
@@ -276,7 +273,7 @@ async function run(task: FinetuneTask<D3poConfig>): Promise<FinetuneResult | nul
   });
 
   try {
-    if (state.step === 0) await drawStrip(task, live, guidanceScale, 0);
+    if (state.step === 0) await drawStrip(task, live, view, 0);
     while (state.step < config.steps) {
       const request = task.request();
       if (request === 'stop') {
@@ -320,7 +317,7 @@ async function run(task: FinetuneTask<D3poConfig>): Promise<FinetuneResult | nul
       task.metrics(state.step, values);
       task.progress(`update ${state.step} of ${config.steps}`, state.step, config.steps);
       if (state.step % config.stripEvery === 0 || state.step === config.steps)
-        await drawStrip(task, live, guidanceScale, state.step);
+        await drawStrip(task, live, view, state.step);
       if (state.step % config.checkpointEvery === 0) save();
     }
     save();
@@ -360,6 +357,31 @@ function loadChains(task: FinetuneTask<D3poConfig>): { winner: Chain; loser: Cha
     }
   }
   return pairs;
+}
+
+/**
+ * What the first picture's prompt is for the network; all others have the same shapes.
+ * @throws {NorthlightError} `tune/prompt-lengths`
+ */
+async function commonInputs(
+  base: ImagePipeline,
+  denoiser: NetworkDenoiser,
+  chains: readonly { winner: Chain; loser: Chain }[],
+): Promise<ReturnType<NetworkDenoiser['inputs']>> {
+  let first: ReturnType<NetworkDenoiser['inputs']> | undefined;
+  for (const { origin } of chains.flatMap((c) => [c.winner, c.loser])) {
+    const [condition] = await base.encode([origin.prompt], origin.negativePrompt);
+    const inputs = denoiser.inputs(condition!);
+    first ??= inputs;
+    if (sameShapes(inputs.prompt, first.prompt)) continue;
+    await base.close();
+    throw new NorthlightError(
+      'tune/prompt-lengths',
+      `The prompt "${origin.prompt}" takes the text encoder another number of runs than the others, and one update cannot hold both.`,
+      'Tune from sessions whose prompts are all short, or all of one length.',
+    );
+  }
+  return first!;
 }
 
 /** Items of an update: consecutive places of a fresh shuffle per epoch, a pure function of (seed, step). */
@@ -491,17 +513,20 @@ export function orderedShare(margins: Float32Array, pairs: number, steps: number
 async function drawStrip(
   task: FinetuneTask<D3poConfig>,
   live: ImagePipeline,
-  guidanceScale: number,
+  view: { readonly guidanceScale: number; readonly width: number; readonly height: number },
   step: number,
 ): Promise<void> {
+  const { defaults } = live.model;
+  // A model distilled for a few steps of its own sampler is shown as it is meant to be used.
+  const own = defaults.steps < STRIP_STEPS || live.scheduler.prediction_type === 'flow_velocity';
   const pictures: { prompt: string; png: Buffer }[] = [];
   const stream = generatePictures({
     pipeline: live,
     settings: {
-      scheduler: 'ddim',
-      steps: STRIP_STEPS,
+      scheduler: own ? undefined : 'ddim',
+      steps: Math.min(STRIP_STEPS, defaults.steps),
       eta: 0,
-      guidanceScale,
+      ...view,
       negativePrompt: '',
       seed: task.config.seed,
       keepTrajectories: false,

@@ -2,19 +2,26 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
+import type { z } from 'zod';
 import { portType } from '#models/autodiff/precision.ts';
 import { encodeModel } from '#models/onnx/write.ts';
 import { createSession } from '#models/runtime/session.ts';
 import { Rng } from '#models/tensor/rng.ts';
 import { f32, numel, type Tensor } from '#models/tensor/tensor.ts';
 import { findLoraTargets, insertLora } from '#models/training/lora.ts';
+import { jobs } from '#pipelines/engine/jobs/index.ts';
+import type { GeneratePayload, jobEvents, TunePayload, TuneResult } from '#pipelines/engine/jobs/payloads.ts';
 import { buildD3poGraph } from '#pipelines/finetune/d3po-graph.ts';
 import { networkPorts } from '#pipelines/finetune/network-ports.ts';
+import { readMetrics } from '#pipelines/runs/metrics-log.ts';
 import { isBatched, stackFor, toPort } from '#pipelines/sampling/feeds.ts';
 import { loadPipeline } from '#pipelines/sampling/pipeline.ts';
 import { gaussianLogProb } from '#pipelines/sampling/trajectory.ts';
 import { tinyFolder } from '#test/models/families/tiny-folders.ts';
 import { randomLora } from '#test/models/training/lora-network.ts';
+import { recordedContext } from '#test/support/job-context.ts';
+
+type SampleFile = z.output<typeof jobEvents.sampleFile>;
 
 const root = mkdtempSync(join(tmpdir(), 'northlight-d3po-families-'));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
@@ -122,4 +129,101 @@ test.each([
   expect(gradients.every((g) => g.some((v) => v !== 0) && g.every(Number.isFinite))).toBe(true);
   await session.release();
   await live.close();
+});
+
+/** Pictures of two prompts with their trajectories, paired in the order they were made. */
+async function madePairs(
+  model: string,
+  project: string,
+  change: Partial<GeneratePayload>,
+): Promise<TunePayload['pairs']> {
+  const context = recordedContext(project, 'generate');
+  const payload = {
+    modelPath: model,
+    adapterPath: null,
+    prompts: ['red cat', 'tree'],
+    negativePrompt: '',
+    count: 2,
+    steps: 3,
+    scheduler: 'ddim' as const,
+    eta: 1,
+    guidanceScale: 3,
+    seed: 1,
+    keepTrajectories: true,
+    shareInitialNoise: false,
+    ...change,
+  };
+  await jobs.generate(payload, context);
+  const files = context.events.filter((e) => e.topic === 'sampleFile').map((e) => e.data as SampleFile);
+  const made = files.map(({ hash, prompt }) => ({
+    hash,
+    prompt,
+    trajectoryPath: join(project, 'trajectories', `${hash}.safetensors`),
+  }));
+  return [...Map.groupBy(made, (m) => m.prompt).values()].map(([winner, loser]) => ({
+    winner: winner!,
+    loser: loser!,
+  }));
+}
+
+test.each([
+  ['sd1', {}],
+  ['sdxl', {}],
+  ['lcm', { guidanceScale: 6 }],
+  ['flux-dev', { scheduler: 'flow-match-sde', eta: 0.7 }],
+  ['sd3', { scheduler: 'flow-match-dance', eta: 0.3 }],
+  ['dit-classes', { prompts: ['tree', 'kitty'] }],
+] as const)(
+  '%s is tuned from its own pictures: at the reference first, away from it then, and the adapter is verified',
+  async (name, change) => {
+    const project = join(root, `project-${name}`);
+    const model = tinyFolder(name).write(join(root, `${name}-tuned`));
+    const pairs = await madePairs(model, project, change as Partial<GeneratePayload>);
+    const context = recordedContext(project, 'tune');
+    const runDirectory = join(project, 'runs', name);
+    const result = (await jobs.tune(
+      {
+        runId: name,
+        runDirectory,
+        algorithm: 'd3po',
+        modelPath: model,
+        config: { steps: 4, itemsPerUpdate: 2, rank: 2, beta: 100, learningRate: 1e-2, stripEvery: 4 },
+        pairs,
+        stripPrompts: [name === 'dit-classes' ? 'tree' : 'red cat'],
+      },
+      context,
+    )) as TuneResult;
+    const metrics = readMetrics(runDirectory);
+    expect(metrics[0]!.values.loss).toBeCloseTo(Math.LN2, 2);
+    expect(metrics[0]!.values.kl).toBeLessThan(1e-5);
+    expect(metrics.at(-1)!.values.kl).toBeGreaterThan(metrics[0]!.values.kl!);
+    expect(result.verifiedDifference).toBeLessThan(1e-5);
+    const check = (await jobs.verify(
+      { modelPath: model, adapterPath: result.adapterPath },
+      recordedContext(project, 'verify'),
+    )) as {
+      effect: number;
+    };
+    expect(check.effect).toBeGreaterThan(0);
+  },
+);
+
+test('prompts of different numbers of runs are refused together, by name', async () => {
+  const project = join(root, 'project-lengths');
+  const model = tinyFolder('sd1').write(join(root, 'sd1-lengths'));
+  const long = 'the old blue house, very small, in the sun, with big white dog, a green tree';
+  const pairs = await madePairs(model, project, { prompts: ['red cat', long] });
+  const payload: TunePayload = {
+    runId: 'lengths',
+    runDirectory: join(project, 'runs', 'lengths'),
+    algorithm: 'd3po',
+    modelPath: model,
+    config: {},
+    pairs,
+    stripPrompts: ['tree'],
+  };
+  await expect(jobs.tune(payload, recordedContext(project, 'lengths'))).rejects.toMatchObject({
+    code: 'tune/prompt-lengths',
+    message: expect.stringContaining('green tree'),
+  });
 });
