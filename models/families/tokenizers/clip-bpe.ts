@@ -6,7 +6,9 @@ import { isIdTable, type TokenizerJson } from './tokenizer-json.ts';
 
 const OPENING = '<|startoftext|>';
 const CLOSING = '<|endoftext|>';
-const WORD_END = '</w>';
+
+/** Ends the last piece of a word. */
+export const WORD_END = '</w>';
 
 /** Words, single digits and runs of other signs (Radford et al. 2021, arXiv:2103.00020; the pattern of its tokenizer). */
 const WORDS = "'s|'t|'re|'ve|'m|'ll|'d|[\\p{L}]+|[\\p{N}]|[^\\s\\p{L}\\p{N}]+";

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { Tokenizer } from '@huggingface/tokenizers';
 import { NorthlightError } from '#models/errors.ts';
 import { charsMap } from './chars-map.ts';
-import { clipJson } from './clip-bpe.ts';
+import { clipJson, WORD_END } from './clip-bpe.ts';
 import { badJson, readJson, readSettings, type TokenizerSettings } from './folder-files.ts';
 import type { PromptTokenizer } from './prompt-tokenizer.ts';
 import { sentencePieceJson } from './sentence-piece.ts';
@@ -20,6 +20,11 @@ const NO_LENGTH = 1e6;
 export function loadTokenizer(folder: string): PromptTokenizer {
   const settings = readSettings(folder);
   const { path, json } = readDescription(folder, settings);
+  const { pad_token: padding } = settings;
+  if (padding !== undefined && `${padding}${WORD_END}` in json.model.vocab) {
+    // OpenCLIP pads with "!". As a special token it would stand for every "!" of a prompt, which the model never saw.
+    json.added_tokens = json.added_tokens.filter((token) => token.content !== padding);
+  }
   const normalise = takeCharsMap(json, path);
   const tokenizer = build(json, settings, path);
   const idOf = (token: string): number => {
@@ -31,8 +36,7 @@ export function loadTokenizer(folder: string): PromptTokenizer {
     number | null,
     number | null,
   ];
-  const pad =
-    settings.pad_token === undefined ? (json.padding?.pad_id ?? eos) : tokenizer.token_to_id(settings.pad_token);
+  const pad = padding === undefined ? (json.padding?.pad_id ?? eos) : tokenizer.token_to_id(padding);
   if (pad === undefined || pad === null) {
     throw new NorthlightError(
       'tokenizer/no-padding',
@@ -57,7 +61,7 @@ export function loadTokenizer(folder: string): PromptTokenizer {
     bos,
     eos,
     pad,
-    comma: tokenizer.token_to_id(',</w>') ?? tokenizer.token_to_id(',') ?? null,
+    comma: tokenizer.token_to_id(`,${WORD_END}`) ?? tokenizer.token_to_id(',') ?? null,
     maxLength: longest && longest > 0 && longest < NO_LENGTH ? longest : Number.POSITIVE_INFINITY,
   };
 }

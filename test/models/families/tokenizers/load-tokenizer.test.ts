@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { fc, test as prop } from '@fast-check/vitest';
 import { afterAll, expect, test } from 'vitest';
 import { NorthlightError } from '#models/errors.ts';
+import { clipJson } from '#models/families/tokenizers/clip-bpe.ts';
+import { readSettings } from '#models/families/tokenizers/folder-files.ts';
 import { frame, loadTokenizer, type PromptTokenizer, wordRoom } from '#models/families/tokenizers/index.ts';
 import { ProtoWriter } from '#models/onnx/proto.ts';
 import { TOKEN_COUNT, tokenize } from '#pipelines/recipes/flora/tokenizer.ts';
@@ -69,7 +71,12 @@ test('a configuration that lists its own tokens goes before the map of special t
 
 test('an exclamation mark is a word also where it pads', () => {
   const openClip = loadTokenizer(folderOf({ 'special_tokens_map.json': { pad_token: '!' } }, 'clip'));
-  expect(encodeFixed(openClip, 'hello!', 6)).toEqual([49406, 3306, 256, 49407, 0, 0]);
+  const ids = [49406, 3306, 256, 49407, 0, 0];
+  expect(encodeFixed(openClip, 'hello!', 6)).toEqual(ids);
+  const json = clipJson(join(golden, 'clip'), readSettings(join(golden, 'clip')));
+  const added_tokens = [...json.added_tokens, { id: 0, content: '!', special: true, normalized: false }];
+  const files = { 'tokenizer.json': { ...json, added_tokens }, 'tokenizer_config.json': { pad_token: '!' } };
+  expect(encodeFixed(loadTokenizer(folderOf(files)), 'hello!', 6)).toEqual(ids);
 });
 
 test('T5 only closes a text', () => {
