@@ -198,6 +198,24 @@ test.each<[string, string, Record<string, unknown>, ('clip' | 't5')?]>([
     { 'tokenizer.json': words({}, { normalizer: { type: 'Sequence', normalizers: 3 } }) },
   ],
   [
+    'a frame without its parts',
+    'bad-json',
+    { 'tokenizer.json': words({}, { post_processor: { type: 'TemplateProcessing' } }) },
+  ],
+  [
+    'a frame of unknown tokens',
+    'bad-json',
+    {
+      'tokenizer.json': words({}, { post_processor: { type: 'BertProcessing', cls: ['[A]', 0], sep: ['[B]', 1] } }),
+      ...padded,
+    },
+  ],
+  [
+    'a step without its numbers',
+    'bad-json',
+    { 'tokenizer.json': words({}, { normalizer: { type: 'Replace', pattern: { String: 3 } } }) },
+  ],
+  [
     'a broken normalisation',
     'bad-json',
     { 'tokenizer.json': words({}, { normalizer: { type: 'Precompiled', precompiled_charsmap: 'AAAA' } }) },
