@@ -7,10 +7,14 @@ import { refreshModels } from '#renderer/state/app.ts';
 import { engine } from '#renderer/state/engine.ts';
 import { go } from '#renderer/state/navigation.ts';
 import { useAction } from '#renderer/state/use-action.ts';
+import { ComponentTable } from './component-table.tsx';
+import { ProviderOutlook } from './provider-outlook.tsx';
+import { useReport } from './use-report.ts';
 
 /** What a model is and whether it can be used; when not, what to do about each reason. */
 export function ModelCard({ model }: { model: Model }) {
   const action = useAction();
+  const report = useReport(model);
   const remove = () =>
     action.run(async () => {
       await engine.call('models.remove', { id: model.id });
@@ -46,26 +50,32 @@ export function ModelCard({ model }: { model: Model }) {
           </Button>
         </div>
       </div>
-      <p className="quiet">{model.description}</p>
-      {model.problems.length > 0 && (
-        <ul className="problems">
-          {model.problems.map((problem) => (
-            <li key={problem.message}>
-              <strong>{problem.message}</strong>
-              <span>{problem.hint}</span>
-            </li>
-          ))}
-        </ul>
+      {report && <p data-testid="model-status">{report.status}</p>}
+      {model.description && <p className="quiet">{model.description}</p>}
+      <Findings findings={report?.findings ?? model.problems.map((p) => ({ weight: 'stops', ...p }))} />
+      {model.usable && (
+        <p className="small quiet number">
+          {[
+            report?.title || model.family,
+            `${formatCount(model.parameters)} parameters`,
+            formatBytes(model.sizeBytes),
+            ...(model.width > 0 ? [`${model.width} × ${model.height}`] : []),
+            `predicts ${model.predictionType}`,
+            ...(report?.precision ? [report.precision] : []),
+          ].join(' · ')}
+        </p>
       )}
-      <p className="small quiet number">
-        {[
-          model.family,
-          `${formatCount(model.parameters)} parameters`,
-          formatBytes(model.sizeBytes),
-          `${model.width} × ${model.height}`,
-          `predicts ${model.predictionType}`,
-        ].join(' · ')}
-      </p>
+      {report && report.components.length > 0 && (
+        <>
+          <Fold title="Parts" testId="model-parts">
+            <p className="small quiet">{`Exported by ${report.exporter}. ${report.exporterBecause}`}</p>
+            <ComponentTable components={report.components} />
+          </Fold>
+          <Fold title="What can run it">
+            <ProviderOutlook providers={report.providers} />
+          </Fold>
+        </>
+      )}
       <Fold title="Where it is">
         <dl className="facts">
           <div className="fact">
@@ -74,11 +84,30 @@ export function ModelCard({ model }: { model: Model }) {
           </div>
           <div className="fact">
             <dt>SHA-256</dt>
-            <dd className="mono">{model.hash}</dd>
+            <dd className="mono">{model.hash || (model.usable ? 'being worked out…' : 'not known')}</dd>
           </div>
         </dl>
       </Fold>
       {action.error && <ErrorNote error={action.error} dismiss={action.clear} />}
     </article>
+  );
+}
+
+/** What stops a model, then what is only worth knowing; each with what to do. */
+function Findings({
+  findings,
+}: {
+  findings: readonly { readonly weight: string; readonly message: string; readonly hint: string }[];
+}) {
+  if (findings.length === 0) return null;
+  return (
+    <ul className="findings">
+      {findings.map(({ weight, message, hint }) => (
+        <li key={message} className={weight}>
+          <strong>{message}</strong>
+          <span>{hint}</span>
+        </li>
+      ))}
+    </ul>
   );
 }

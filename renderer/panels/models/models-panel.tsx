@@ -54,8 +54,16 @@ export function ModelsPanel() {
       <section className="stack" aria-label="Models">
         <h2>Models</h2>
         {models.length === 0 && (
-          <EmptyState icon={<Icon name="models" size={44} />} title="No model yet">
-            Add a model folder in the ONNX layout: model_index.json with unet, scheduler, and whatever else it names.
+          <EmptyState
+            icon={<Icon name="models" size={44} />}
+            title="No model yet"
+            steps={[
+              'Take the ONNX folder you have: Stable Diffusion, SDXL, SD3, Flux, a pixel-space or a sequence model.',
+              'Put its path into the field below, or drop the folder here.',
+              'Read what it is, and what to mend if it cannot run yet.',
+            ]}
+          >
+            With PyTorch files only, convert them once: optimum-cli export onnx --model MODEL FOLDER
           </EmptyState>
         )}
         {models.map((model) => (
@@ -98,7 +106,11 @@ export function ModelsPanel() {
               Add
             </Button>
           </div>
-          {action.busy && <p className="small quiet">Looking at the folder…</p>}
+          {action.busy && (
+            <p className="small quiet" role="status">
+              Looking at the folder…
+            </p>
+          )}
           {action.error && <ErrorNote error={action.error} dismiss={action.clear} />}
         </form>
       </section>
