@@ -16,9 +16,11 @@ import {
   loadSequencePipeline,
   withDefaults,
 } from '#pipelines/sampling/generate-sequences.ts';
+import { hashAdapter } from '#pipelines/sampling/used-adapters.ts';
 import type { CommonOptions, Io } from './command.ts';
 import type { SampleResult, sampleOptions } from './commands/sample.ts';
 import { summarise } from './reward-summary.ts';
+import { parseLora } from './run-sample.ts';
 import { formatFasta } from './sequence-files.ts';
 
 type Options = z.output<typeof sampleOptions> & CommonOptions;
@@ -42,7 +44,8 @@ export async function runSampleSequences(found: FoundFolder, options: Options, i
     ...(options.threads ? { threads: options.threads } : {}),
     ...(options.provider !== 'auto' ? { provider: options.provider } : {}),
   };
-  const pipeline = await loadSequencePipeline(model, session);
+  const adapters = options.lora.map(parseLora);
+  const pipeline = await loadSequencePipeline(model, { ...session, adapters });
   const settings = withDefaults(pipeline, asked);
   if (options.steps !== undefined && settings.scheduler === 'masked-one-at-a-time') {
     io.note('masked-one-at-a-time takes one step per position; --steps is not used.');
@@ -118,6 +121,7 @@ function writeResults(
   }
   const manifest = {
     model: { name: model.name, sha256: hashModelFolder(model.path) },
+    adapters: options.lora.map(parseLora).map(({ path, weight }) => ({ weight, sha256: hashAdapter(path) })),
     settings: { ...settings, class: name ?? null },
     reward: options.reward[0] ?? null,
     provider: options.provider === 'auto' ? 'cpu' : options.provider,
@@ -141,7 +145,6 @@ function refuseForSequences(options: Options): void {
     ['--prompt', options.prompt.length > 0 || options.prompts !== undefined],
     ['--negative', options.negative !== ''],
     ['--size', options.size !== undefined],
-    ['--lora', options.lora.length > 0],
     ['--init', options.init !== undefined],
     ['--keep-trajectories', options.keepTrajectories],
   ];

@@ -173,7 +173,7 @@ function readPrompts(options: Options, pipeline: ImagePipeline): string[] {
 }
 
 /** FILE[:WEIGHT] */
-function parseLora(spec: string): AdapterFile {
+export function parseLora(spec: string): AdapterFile {
   const match = /^(.*):(-?\d+(?:\.\d+)?)$/.exec(spec);
   return match ? { path: resolve(match[1]!), weight: Number(match[2]) } : { path: resolve(spec), weight: 1 };
 }

@@ -1,13 +1,16 @@
 import { NorthlightError } from '#models/errors.ts';
 import type { MaskedModel } from '#models/families/masked-sequence.ts';
-import { createSession, type Session, type SessionOptions } from '#models/runtime/session.ts';
+import type { Session, SessionOptions } from '#models/runtime/session.ts';
 import { fromNumbers, type Tensor, toNumbers } from '#models/tensor/tensor.ts';
 import { type MaskedSchedulerConfig, parseMaskedSchedulerConfig } from '#pipelines/schedulers/index.ts';
 import { moveChance } from '#pipelines/schedulers/masked-config.ts';
+import { openAdapted } from './adapted-session.ts';
 import { guidedLogProbs, subsLogProbs } from './masked-kernel.ts';
 import type { MaskedDenoiser, MaskedQuery } from './masked-loop.ts';
+import type { AdapterFile } from './pipeline.ts';
 
 export interface SequencePipelineOptions extends Pick<SessionOptions, 'provider' | 'threads'> {
+  readonly adapters?: readonly AdapterFile[];
   /**
    * Sequences of one call of the network, always as many: a last group is filled up. Default: 1 on the CPU, where groups of 4
    * save a third of the time but waste what they are filled up with.
@@ -30,14 +33,14 @@ export interface MaskedPipeline {
   close(): Promise<void>;
 }
 
-/** @throws {NorthlightError} `scheduler/config`, `session/…`. */
+/** @throws {NorthlightError} `scheduler/config`, `session/…`, or of an adapter that does not belong to the model. */
 export async function loadMaskedPipeline(
   model: MaskedModel,
   options: SequencePipelineOptions = {},
 ): Promise<MaskedPipeline> {
-  const { rowsPerCall, ...sessionOptions } = options;
+  const { rowsPerCall, adapters = [], ...sessionOptions } = options;
   const scheduler = parseMaskedSchedulerConfig(model.schedulerConfig, `${model.path}/scheduler/scheduler_config.json`);
-  const session = await createSession(model.denoiser.path, sessionOptions);
+  const session = await openAdapted(model.denoiser.path, adapters, sessionOptions);
   const calls = { count: 0 };
   const onCpu = sessionOptions.provider === undefined || sessionOptions.provider === 'cpu';
   const rows = model.batch ?? rowsPerCall ?? (onCpu ? 1 : ROWS_ON_OTHERS);

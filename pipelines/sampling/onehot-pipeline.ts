@@ -1,7 +1,8 @@
 import type { OneHotModel } from '#models/families/onehot-sequence.ts';
-import { createSession, type Session } from '#models/runtime/session.ts';
+import type { Session } from '#models/runtime/session.ts';
 import { f32, fromNumbers, numel, type Tensor, toNumbers } from '#models/tensor/tensor.ts';
 import { parseSchedulerConfig, type SchedulerConfig } from '#pipelines/schedulers/index.ts';
+import { openAdapted } from './adapted-session.ts';
 import type { Denoiser } from './denoiser.ts';
 import { combine } from './guidance.ts';
 import type { SequencePipelineOptions } from './masked-pipeline.ts';
@@ -19,14 +20,14 @@ export interface OneHotPipeline {
   close(): Promise<void>;
 }
 
-/** @throws {NorthlightError} `scheduler/config`, `session/…`. */
+/** @throws {NorthlightError} `scheduler/config`, `session/…`, or of an adapter that does not belong to the model. */
 export async function loadOneHotPipeline(
   model: OneHotModel,
   options: SequencePipelineOptions = {},
 ): Promise<OneHotPipeline> {
-  const { rowsPerCall: _, ...sessionOptions } = options;
+  const { rowsPerCall: _, adapters = [], ...sessionOptions } = options;
   const scheduler = parseSchedulerConfig(model.schedulerConfig, `${model.path}/scheduler/scheduler_config.json`);
-  const session = await createSession(model.denoiser.path, sessionOptions);
+  const session = await openAdapted(model.denoiser.path, adapters, sessionOptions);
   const calls = { count: 0 };
   return {
     model,

@@ -2,11 +2,16 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { sha256File } from '#models/files.ts';
+import { readModel } from '#models/onnx/read.ts';
 import { writeModel } from '#models/onnx/write.ts';
 import { createBuilder } from '#models/ops/index.ts';
 import { readSafetensors } from '#models/tensor/safetensors.ts';
+import { findLoraTargets } from '#models/training/lora.ts';
+import { writeLoraFile } from '#models/training/lora-file.ts';
 import { main } from '#pipelines/cli/main.ts';
 import { parseFasta } from '#pipelines/cli/sequence-files.ts';
+import { randomLora } from '#test/models/training/lora-network.ts';
 import { runCli } from '#test/pipelines/cli/run-cli.ts';
 import { TOY_A, writeToySequenceModel } from '#test/support/masked-toy.ts';
 import { writeTinyMaskedModel, writeTinyOneHotModel } from '#test/support/tiny-sequence-model.ts';
@@ -101,6 +106,22 @@ describe('sample of a model of sequences', () => {
     expect(items.map((item) => item.scores[reward])).toEqual(values);
   });
 
+  test('with an adapter makes others, and with its weight at 0 the same', async () => {
+    const model = readModel(at('dna', 'denoiser', 'model.onnx'));
+    const targets = findLoraTargets(model, 'all');
+    expect(targets.map((t) => t.module)).toContain('head');
+    const config = { rank: 2, alpha: 2, targets: 'all' as const };
+    writeLoraFile(at('adapter.safetensors'), { targets, config, parameters: randomLora(targets, config, 1) });
+    const args = ['--count', '2', '--class', 'K562'];
+    await sample('dna', 'plain', ...args);
+    await sample('dna', 'off', ...args, '--lora', `${at('adapter.safetensors')}:0`);
+    await sample('dna', 'on', ...args, '--lora', at('adapter.safetensors'));
+    expect(fastaOf(at('off'))).toEqual(fastaOf(at('plain')));
+    expect(fastaOf(at('on'))).not.toEqual(fastaOf(at('plain')));
+    const manifest = JSON.parse(readFileSync(at('on', 'manifest.json'), 'utf8')) as { adapters: object[] };
+    expect(manifest.adapters).toEqual([{ weight: 1, sha256: sha256File(at('adapter.safetensors')) }]);
+  });
+
   test('made by a one-hot model has the sequence of its class', async () => {
     await sample('onehot', 'hot', '--count', '2', '--class', 'cell 0', '--scheduler', 'ddim', '--steps', '3');
     expect(fastaOf(at('hot')).map((r) => r.sequence)).toEqual(['ACGT', 'ACGT']);
@@ -111,7 +132,7 @@ describe('sample of a model of sequences', () => {
     ['another class', ['--class', 'K526'], 'sampling/class', 'K562'],
     ['a sampler of pictures', ['--scheduler', 'ddim'], 'scheduler/unsupported', 'masked'],
     ['a prompt', ['--prompt', 'a tulip'], 'usage', '--class'],
-    ['an adapter', ['--lora', 'x.safetensors'], 'usage', ''],
+    ['a picture size', ['--size', '8x8'], 'usage', ''],
     ['another length', ['--length', '3'], 'sampling/length', ''],
   ])('refuses %s', async (_, args, code, hint) => {
     const run = await runCli('sample', '--model', at('dna'), '--out', at('refused'), '--json', ...args);
