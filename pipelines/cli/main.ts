@@ -1,7 +1,6 @@
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { NorthlightError, toPlainError } from '#models/errors.ts';
 import { suggestion } from '#models/nearest.ts';
+import { programVersion } from '#models/version.ts';
 import type { Command, Io } from './command.ts';
 import { commands } from './commands/index.ts';
 import { parseCommandLine } from './flags.ts';
@@ -44,7 +43,7 @@ export async function main(argv: readonly string[], terminal: Terminal): Promise
 async function dispatch(argv: readonly string[], terminal: Terminal, json: boolean): Promise<number> {
   const [first = '--help'] = argv;
   if (first === '--version') {
-    terminal.out(`${version()}\n`);
+    terminal.out(`${programVersion()}\n`);
     return EXIT.done;
   }
   if (['--help', '-h', 'help'].includes(first)) {
@@ -149,12 +148,6 @@ function writeError(error: unknown, terminal: Terminal, json: boolean): void {
   }
   const line = [plain.message, plain.hint].filter((part) => part !== '').join(' ');
   terminal.err(`northlight: ${line.replaceAll(/\s*\n\s*/g, ' ')}\n`);
-}
-
-/** From `package.json`, two folders above this file. */
-function version(): string {
-  const parsed: unknown = JSON.parse(readFileSync(join(import.meta.dirname, '..', '..', 'package.json'), 'utf8'));
-  return (parsed as { version: string }).version;
 }
 
 /** The terminal of this process. Stopping it from outside (SIGTERM) counts as Ctrl-C. */

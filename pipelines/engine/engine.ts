@@ -1,10 +1,9 @@
-import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { dirname, join } from 'node:path';
 import type { z } from 'zod';
 import { NorthlightError } from '#models/errors.ts';
 import { examineModel, hashModelFolderInBackground, stampModelFolder } from '#models/families/index.ts';
 import type { Provider } from '#models/runtime/session.ts';
+import { programVersion } from '#models/version.ts';
 import type { Project } from '#pipelines/store/project.ts';
 import { createAskCompute } from './ask-compute.ts';
 import type { AlgorithmInfo, EngineContext } from './context.ts';
@@ -95,7 +94,7 @@ export function createEngine(options: EngineOptions): Engine {
     ask: createAskCompute(options.host, project.directory, options.threads),
     algorithms: async () => options.algorithms ?? (await import('#pipelines/finetune/index.ts')).algorithms,
     info: {
-      version: packageVersion(),
+      version: programVersion(),
       host: options.kind,
       project: project.directory,
       threads: options.threads ?? availableParallelism(),
@@ -148,16 +147,3 @@ const familiesLook: ModelLook = {
   stamp: stampModelFolder,
   hash: hashModelFolderInBackground,
 };
-
-/** The version in the package file nearest above this one: the same in a checkout and in a bundle. */
-function packageVersion(): string {
-  for (let folder = import.meta.dirname; ; folder = dirname(folder)) {
-    try {
-      const { version } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as { version?: unknown };
-      if (typeof version === 'string') return version;
-    } catch {
-      // Not in this folder.
-    }
-    if (folder === dirname(folder)) return '0.0.0';
-  }
-}

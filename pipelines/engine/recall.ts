@@ -115,7 +115,8 @@ function modelOf(found: PictureSettings, models: readonly Model[], notes: string
   const wanted = modelName === null ? '' : plainName(modelName);
   const byName = models.find((m) => wanted !== '' && [m.name, basename(m.path)].map(plainName).includes(wanted));
   if (byName) {
-    if (found.source === 'northlight')
+    // Of a large model the hash is worked out in the background.
+    if (found.source === 'northlight' && byName.hash !== '')
       notes.push(`“${byName.name}” has changed since: its files are not those that made the picture.`);
     return byName;
   }

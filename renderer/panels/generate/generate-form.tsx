@@ -50,7 +50,6 @@ export function GenerateForm() {
   return (
     <form className="side" aria-label="Generate" onSubmit={(event) => event.preventDefault()}>
       <div className="scroll">
-        <RecallNote />
         <TextField
           label="Prompts"
           aside={
@@ -82,6 +81,7 @@ export function GenerateForm() {
             ))}
           </fieldset>
         )}
+        <RecallNote />
         <SelectField
           label="Model"
           value={modelId ?? ''}

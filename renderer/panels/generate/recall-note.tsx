@@ -80,7 +80,7 @@ export function RecallNote() {
         <section className="card stack tight" aria-label="Recalled settings" data-testid="recalled">
           <p className="small">{`Taken from a picture of ${PROGRAMS[recalled.source]}.`}</p>
           {recalled.notes.length > 0 && (
-            <ul className="small quiet" data-testid="recall-notes">
+            <ul className="stack tight small quiet" data-testid="recall-notes">
               {recalled.notes.map((note) => (
                 <li key={note}>{note}</li>
               ))}
