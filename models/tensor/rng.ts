@@ -58,7 +58,8 @@ const FORK_BIT = 0x80000000;
 export class Rng {
   /** Key (two words) and upper counter half (two words): the identity of the stream, 128 bits. */
   readonly #id: Int32Array;
-  readonly #words = new Int32Array(4);
+  /** Made at the first draw: most streams are only forked. */
+  #words: Int32Array | null = null;
   #left = 0;
   #counter = 0;
   #counterHigh = 0;
@@ -75,12 +76,11 @@ export class Rng {
         'Use a whole number below 2^53.',
       );
     }
-    const wide = BigInt(seed);
-    if (wide < -(2n ** 63n) || wide >= 2n ** 64n) {
+    if (typeof seed === 'bigint' && (seed < -(2n ** 63n) || seed >= 2n ** 64n)) {
       throw new NorthlightError('rng/seed', `The seed ${seed} has more than 64 bits.`, 'Use a smaller seed.');
     }
-    this.#id[0] = Number(BigInt.asIntN(32, wide));
-    this.#id[1] = Number(BigInt.asIntN(32, wide >> 32n));
+    this.#id[0] = typeof seed === 'number' ? seed | 0 : Number(BigInt.asIntN(32, seed));
+    this.#id[1] = typeof seed === 'number' ? Math.floor(seed / 2 ** 32) | 0 : Number(BigInt.asIntN(32, seed >> 32n));
   }
 
   /**
@@ -171,6 +171,7 @@ export class Rng {
   }
 
   #next(): number {
+    this.#words ??= new Int32Array(4);
     if (this.#left === 0) {
       const id = this.#id;
       philox4x32(this.#counter, this.#counterHigh, id[2]!, id[3]!, id[0]!, id[1]!, this.#words);

@@ -27,13 +27,13 @@ export function maskedChain<C>(
   const streams = rows.map((row) => new Rng(row.seed).fork('masked', row.index));
   const stepStream = (row: number, step: number) => streams[row]!.fork(step);
 
-  /** The stream of a step after its time is drawn, and that time. */
-  const arrive = (row: number, step: number, tokens: Int32Array, before: number): { time: number; rng: Rng } => {
-    const rng = stepStream(row, step);
-    const masked = countOf(tokens, maskId);
+  /** Time at which the network is asked before `step`: the first number of the step's stream where it is random. */
+  const timeOf = (row: number, step: number, tokens: Int32Array, before: number): number => {
     const own = steps[step]?.time;
-    if (own !== null || masked === 0) return { time: own ?? before, rng };
-    return { time: before * rng.uniform() ** (1 / masked), rng };
+    if (own === undefined) return before;
+    if (own !== null) return own;
+    const masked = countOf(tokens, maskId);
+    return masked === 0 ? before : before * stepStream(row, step).uniform() ** (1 / masked);
   };
 
   const fill = (step: MaskedStep, tokens: Int32Array, said: Float64Array, rng: Rng): Int32Array => {
@@ -52,7 +52,7 @@ export function maskedChain<C>(
     },
     start(row) {
       const tokens = rows[row]!.start;
-      return { tokens, time: arrive(row, 0, tokens, 1).time };
+      return { tokens, time: timeOf(row, 0, tokens, 1) };
     },
     async evaluate(step, asked) {
       const open = asked.filter(({ state }) => countOf(state.tokens, maskId) > 0);
@@ -72,14 +72,15 @@ export function maskedChain<C>(
       const step = steps[i]!;
       let { tokens } = state;
       if (said !== null) {
+        const plain = stepStream(row, i);
+        const own = candidate === 0 ? plain : plain.fork('candidate', candidate);
+        const reveals = shared ? plain : own;
         // The first number of the step's stream was its time.
-        const own = stepStream(row, i);
-        if (step.time === null) own.uniform();
-        const other = candidate === 0 ? own : stepStream(row, i).fork('candidate', candidate);
-        const positions = drawReveals(step, tokens, maskId, shared ? own : other);
-        tokens = fillPositions(step, tokens, positions, said, other);
+        if (step.time === null) plain.uniform();
+        const positions = drawReveals(step, tokens, maskId, reveals);
+        tokens = fillPositions(step, tokens, positions, said, own);
       }
-      return { tokens, time: arrive(row, i + 1, tokens, state.time).time };
+      return { tokens, time: timeOf(row, i + 1, tokens, state.time) };
     },
     guess: (_, { state }, said) =>
       said === null ? state.tokens : fill({ time: 0, reveal: 1, fill: 'argmax' }, state.tokens, said, streams[0]!),

@@ -1,6 +1,6 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { bestOfN } from '#pipelines/decoding/best-of-n.ts';
-import type { Decoded, Score } from '#pipelines/decoding/chain.ts';
+import type { Decoded, Decoding, DecodingStep, Score } from '#pipelines/decoding/chain.ts';
 import { type MaskedAnswer, type MaskedState, maskedChain } from '#pipelines/decoding/masked-chain.ts';
 import { smc, smcOptions } from '#pipelines/decoding/smc.ts';
 import { svdd, svddOptions } from '#pipelines/decoding/svdd.ts';
@@ -29,7 +29,10 @@ const SOFT_VALUE = new Map([
   ['2,1', 0.752912],
 ]);
 
-const DRAWS = 8_000;
+vi.setConfig({ testTimeout: 120_000 });
+const DRAWS = 200_000;
+/** Rows that run side by side. */
+const AT_ONCE = 20_000;
 const oneAtATime = createMaskedSchedule(parseMaskedSchedulerConfig({}), {
   name: 'masked-one-at-a-time',
   steps: 0,
@@ -73,12 +76,26 @@ function expectTarget({ samples, logWeights }: Decoded, letters = 2): void {
   }
 }
 
-const chainOf = (rows: number, seed = 7) => maskedChain(toy.denoiser, oneAtATime, toy.rows(rows, seed));
+const chainOf = (rows: number, from = 0) => maskedChain(toy.denoiser, oneAtATime, toy.rows(rows, 7, from));
+type ToyChain = ReturnType<typeof chainOf>;
+
+/** Many rows, some at a time. */
+async function many(run: (chain: ToyChain) => Decoding, chain = chainOf): Promise<Decoded & { steps: DecodingStep[] }> {
+  const parts: (Decoded & { steps: readonly DecodingStep[] })[] = [];
+  for (let from = 0; from < DRAWS; from += AT_ONCE) parts.push(await finish(run(chain(AT_ONCE, from))));
+  const joined = (of: (part: Decoded) => Float64Array) => Float64Array.from(parts.flatMap((p) => Array.from(of(p))));
+  return {
+    samples: parts.flatMap((p) => p.samples),
+    rewards: joined((p) => p.rewards),
+    logWeights: parts[0]!.logWeights === null ? null : joined((p) => p.logWeights!),
+    steps: [...parts[0]!.steps],
+  };
+}
 
 describe('SVDD of the enumerable masked model', () => {
   const values = {
     exact: () => known(SOFT_VALUE),
-    'best guess': (score: Score) => guessValue(chainOf(DRAWS), score),
+    'best guess': (chain: ToyChain, score: Score) => guessValue(chain, score),
     mean: () => known(MEAN_REWARD),
   };
 
@@ -95,7 +112,7 @@ describe('SVDD of the enumerable masked model', () => {
   ] as const)('with %s values, %i candidates and %s has the enumerated law', async (kind, candidates, select, law) => {
     const { score } = tableReward(TOY_A, REWARD);
     const options = svddOptions.parse({ candidates, select, alpha: 1, sharedReveal: false });
-    const done = await finish(svdd(chainOf(DRAWS), values[kind](score), score, options));
+    const done = await many((chain) => svdd(chain, values[kind](chain, score), score, options));
     expectLaw(done.samples, law, 2);
     if (select === 'categorical') expectTarget(done);
     else expect(done.logWeights).toBeNull();
@@ -104,15 +121,15 @@ describe('SVDD of the enumerable masked model', () => {
   test('with shared reveals, and with random completions, weights are as exact', async () => {
     const { score } = tableReward(TOY_A, REWARD);
     const options = svddOptions.parse({ candidates: 3, alpha: 1 });
-    expectTarget(await finish(svdd(chainOf(DRAWS), known(MEAN_REWARD), score, options)));
-    const random = completionValue(chainOf(DRAWS), score, { alpha: 1, draws: 2 });
-    expectTarget(await finish(svdd(chainOf(DRAWS), random, score, options)));
+    expectTarget(await many((chain) => svdd(chain, known(MEAN_REWARD), score, options)));
+    const random = (chain: ToyChain) => completionValue(chain, score, { alpha: 1, draws: 2 });
+    expectTarget(await many((chain) => svdd(chain, random(chain), score, options)));
   });
 
   test('that branches the first step only has weights as exact', async () => {
     const { score } = tableReward(TOY_A, REWARD);
     const options = svddOptions.parse({ candidates: 4, alpha: 1, branchTo: 0.5, sharedReveal: false });
-    const done = await finish(svdd(chainOf(DRAWS), known(SOFT_VALUE), score, options));
+    const done = await many((chain) => svdd(chain, known(SOFT_VALUE), score, options));
     expectTarget(done);
     expect(done.steps.map((s) => s.values.some((v) => v.length > 0))).toEqual([true, false]);
   });
@@ -197,9 +214,8 @@ describe('sequential Monte Carlo', () => {
 
   test('that keeps one of each population keeps its Ẑ as the weight', async () => {
     const { score } = tableReward(TOY_A, REWARD);
-    const chain = chainOf(DRAWS);
     const options = smcOptions.parse({ particles: 4, alpha: 1 });
-    const drawn = await finish(smc(chain, guessValue(chain, score), score, options));
+    const drawn = await many((chain) => smc(chain, guessValue(chain, score), score, options));
     expect(drawn.samples).toHaveLength(DRAWS / 4);
     expectTarget(drawn);
   });
