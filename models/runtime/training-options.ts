@@ -33,10 +33,14 @@ export function trainingSessionOptions(
     prepack: !large || room,
     // Folding would keep widened weights and turned kernels for the life of the session.
     foldConstants: !(large && (graph.halfWeights || graph.scoped)),
-    // The arena grows by doubling and keeps what it ever held: half as much again as the graph needs.
-    arena: false,
+    // The arena grows by doubling and keeps what it ever held: half as much again as the graph needs. It is for processes whose
+    // allocator gives large buffers back to the system after every operator.
+    arena: !large && !allocatorKeeps() && 2 * graph.peakBytes <= budgetBytes,
   };
 }
+
+/** Whether this process was started with {@link COMPUTE_ENVIRONMENT}, and its C library reads it. */
+const allocatorKeeps = (): boolean => process.platform === 'linux' && 'MALLOC_TRIM_THRESHOLD_' in process.env;
 
 /**
  * What must be in the environment of a process before it runs large graphs (glibc reads it at start): large buffers are

@@ -53,10 +53,12 @@ export function planRun(
     readonly rates: MachineRates;
     readonly budgetBytes?: number | undefined;
     readonly parts?: readonly number[];
+    /** The run starts anew: what an earlier one in this folder was planned as does not count. */
+    readonly fresh?: boolean;
     readonly seconds: (perUpdate: number) => number;
   },
 ): { readonly plan: TrainingPlan; readonly session: PlannedSession; readonly record: RunPlan } {
-  const before = readRunPlan(runDirectory);
+  const before = options.fresh ? null : readRunPlan(runDirectory);
   const plan = planTraining(build, { ...options, form: before ? formOf(before) : undefined });
   if (before) {
     const { optimization, prepack, foldConstants } = before;

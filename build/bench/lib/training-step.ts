@@ -1,4 +1,5 @@
 import { importGraph } from '#models/autodiff/import-graph.ts';
+import type { TypedShape } from '#models/onnx/builder.ts';
 import type { Model } from '#models/onnx/ir.ts';
 import { createBuilder } from '#models/ops/index.ts';
 import { Rng } from '#models/tensor/rng.ts';
@@ -8,6 +9,7 @@ import { lossGraph, type MemoryMode } from '#models/training/training-graph.ts';
 
 export interface TrainingStep {
   readonly model: Model;
+  readonly types: ReadonlyMap<string, TypedShape>;
   /** The network's inputs, `target`, and the trained weights. */
   readonly feeds: Record<string, Tensor>;
 }
@@ -69,14 +71,14 @@ export function trainingStep(
   const difference = op.sub(out, target);
   const loss = op.reduceMeanAll(op.mul(difference, difference));
   const weights = [...trained].map((name) => net.weights.get(name)!);
-  const { model } = lossGraph(op, loss, weights, {
+  const { model, types } = lossGraph(op, loss, weights, {
     name: 'training-step',
     kernels: 'ort',
     ...(memory ? { memory } : {}),
   });
   const feeds: Record<string, Tensor> = { ...given, target: f32(out.dims, new Float32Array(numel(out.dims))) };
   for (const v of weights) feeds[v.name] = unet.graph.initializers.get(v.name) as Tensor;
-  return { model, feeds };
+  return { model, types, feeds };
 }
 
 /** Every floating weight of the network trained. */

@@ -11,6 +11,7 @@ import { createTrainerState, trapezoid } from '#models/training/trainer.ts';
 import { loadOrDraw } from '#pipelines/recipes/flora/data.ts';
 import { type FlowerDataset, PICTURE_SIZE, renderDataset } from '#pipelines/recipes/flora/dataset.ts';
 import { withWeights } from '#pipelines/recipes/flora/network.ts';
+import { planRecipe } from '#pipelines/recipes/plan-recipe.ts';
 import { trainRun } from '#pipelines/recipes/train-run.ts';
 import type { RecipeIo, RecipeOptions } from '#pipelines/recipes/types.ts';
 import { augment, grainBank } from './augment.ts';
@@ -54,7 +55,9 @@ export async function trainFloraJudge(
     io.signal,
   );
   const judge = buildJudge(JUDGE, options.seed);
-  const graph = buildJudgeTrainingGraph(judge, s.batch, JUDGE.size);
+  const { graph, session } = await planRecipe(work, options, s.steps, (memory) =>
+    buildJudgeTrainingGraph(judge, s.batch, JUDGE.size, memory),
+  );
   const state = createTrainerState(
     new Map(graph.parameters.map((n) => [n, judge.graph.initializers.get(n) as Tensor<'float32'>])),
   );
@@ -64,6 +67,7 @@ export async function trainFloraJudge(
       resume: options.resume,
       checkpointEvery: s.checkpointEvery,
       graph,
+      session,
       state,
       steps: s.steps,
       batch: judgeBatch(data, s.batch, seeds.fork('batches')),

@@ -1,8 +1,7 @@
 import { importGraph } from '#models/autodiff/import-graph.ts';
 import type { Model } from '#models/onnx/ir.ts';
 import { createBuilder } from '#models/ops/index.ts';
-import type { TrainingGraph } from '#models/training/trainer.ts';
-import { lossGraph } from '#models/training/training-graph.ts';
+import { type LossGraph, lossGraph, type MemoryMode } from '#models/training/training-graph.ts';
 import { namedWeights } from '#pipelines/recipes/flora/network.ts';
 import { columnsOf, LAYOUT } from './layout.ts';
 
@@ -10,7 +9,7 @@ import { columnsOf, LAYOUT } from './layout.ts';
  * Mean over the batch of the summed cross-entropies of the attributes, −Σ_k y_k · log softmax(z)_k.
  * Inputs: `image`, `target` one-hot `[B, K]`, and every weight. Outputs: `loss`, `grad/*`.
  */
-export function buildJudgeTrainingGraph(judge: Model, batch: number, size: number): TrainingGraph {
+export function buildJudgeTrainingGraph(judge: Model, batch: number, size: number, memory: MemoryMode): LossGraph {
   const op = createBuilder();
   const names = new Set(namedWeights(judge));
   const net = importGraph(op, judge, {
@@ -29,5 +28,5 @@ export function buildJudgeTrainingGraph(judge: Model, batch: number, size: numbe
   );
   const loss = op.mulScalar(op.reduceSumAll(op.mul(target, logProbabilities)), -1 / batch);
   const weights = [...names].map((n) => net.weights.get(n)!);
-  return lossGraph(op, loss, weights, { name: 'flora-judge-training', kernels: 'ort', skipUnreached: true });
+  return lossGraph(op, loss, weights, { name: 'flora-judge-training', kernels: 'ort', skipUnreached: true, memory });
 }

@@ -8,6 +8,7 @@ import { readModel } from '#models/onnx/read.ts';
 import { writeModel } from '#models/onnx/write.ts';
 import { dimsEqual, type Tensor } from '#models/tensor/tensor.ts';
 import { createTrainerState, trapezoid } from '#models/training/trainer.ts';
+import { planRecipe } from '#pipelines/recipes/plan-recipe.ts';
 import { trainRun } from '#pipelines/recipes/train-run.ts';
 import type { RecipeIo, RecipeOptions } from '#pipelines/recipes/types.ts';
 import { diffusionBatch, loadOrDraw, SCHEDULER_CONFIG } from './data.ts';
@@ -66,7 +67,9 @@ export async function trainFlora(
   );
   const textEncoder = buildTextEncoder(FLORA, options.seed);
   const unet = buildUnet(FLORA, options.seed);
-  const graph = buildTrainingGraph(textEncoder, unet, s.batch, FLORA.tokens, FLORA.size);
+  const { graph, session } = await planRecipe(work, options, s.steps, (memory) =>
+    buildTrainingGraph(textEncoder, unet, s.batch, FLORA.tokens, FLORA.size, memory),
+  );
   const initial = initialWeights(textEncoder, unet, graph.parameters);
   if (s.unetFrom !== '') adoptUnet(initial, readModel(s.unetFrom));
   const state = createTrainerState(initial);
@@ -76,6 +79,7 @@ export async function trainFlora(
       resume: options.resume,
       checkpointEvery: s.checkpointEvery,
       graph,
+      session,
       state,
       steps: s.steps,
       batch: diffusionBatch(data, {

@@ -1,8 +1,7 @@
 import { importGraph } from '#models/autodiff/import-graph.ts';
 import type { Model } from '#models/onnx/ir.ts';
 import { createBuilder } from '#models/ops/index.ts';
-import type { TrainingGraph } from '#models/training/trainer.ts';
-import { lossGraph } from '#models/training/training-graph.ts';
+import { type LossGraph, lossGraph, type MemoryMode } from '#models/training/training-graph.ts';
 import { namedWeights } from './network.ts';
 
 /**
@@ -15,7 +14,8 @@ export function buildTrainingGraph(
   batch: number,
   tokens: number,
   size: number,
-): TrainingGraph {
+  memory: MemoryMode,
+): LossGraph {
   const op = createBuilder();
   const role = (model: Model) => {
     const names = new Set(namedWeights(model));
@@ -44,5 +44,5 @@ export function buildTrainingGraph(
     ...namedWeights(textEncoder).map((n) => text.weights.get(n)!),
     ...namedWeights(unet).map((n) => net.weights.get(n)!),
   ];
-  return lossGraph(op, loss, weights, { name: 'flora-training', kernels: 'ort', skipUnreached: true });
+  return lossGraph(op, loss, weights, { name: 'flora-training', kernels: 'ort', skipUnreached: true, memory });
 }

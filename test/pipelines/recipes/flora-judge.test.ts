@@ -75,7 +75,7 @@ describe('spoiling a drawing', () => {
 describe('the training graph', () => {
   test('starts at the loss of guessing, with the gradient of softmax minus label', async () => {
     const judge = buildJudge(JUDGE, 1);
-    const graph = buildJudgeTrainingGraph(judge, 4, JUDGE.size);
+    const graph = buildJudgeTrainingGraph(judge, 4, JUDGE.size, { kind: 'flat' });
     const data = await renderDataset({ count: 6, seed: 3, split: 'train' });
     const feeds: Record<string, Tensor> = judgeBatch(data, 4, new Rng(2))(0);
     const target = feeds.target!.data as Float32Array;
@@ -98,7 +98,7 @@ describe('the training graph', () => {
 
   test('gives the gradient that differences of its loss give', async () => {
     const judge = buildJudge({ ...JUDGE, channels: [8, 8, 8], reduced: 4, hidden: 8 }, 1);
-    const graph = buildJudgeTrainingGraph(judge, 2, JUDGE.size);
+    const graph = buildJudgeTrainingGraph(judge, 2, JUDGE.size, { kind: 'flat' });
     const data = await renderDataset({ count: 2, seed: 3, split: 'train' });
     const rng = new Rng(8);
     const feeds: Record<string, Tensor> = judgeBatch(data, 2, new Rng(2))(0);
