@@ -9,6 +9,7 @@ import { sd1 } from './sd1.ts';
 import { sd2 } from './sd2.ts';
 import { sd3 } from './sd3.ts';
 import { sdxl } from './sdxl.ts';
+import { isSequenceFolder } from './sequence-model.ts';
 import { turbo } from './turbo.ts';
 import type { FoundFolder } from './types.ts';
 
@@ -20,6 +21,13 @@ export const IMAGE_FAMILIES: readonly ImageFamily[] = [flux, sd3, dit, pixelSpac
  * @throws {NorthlightError} `model/family`, `model/missing-file`
  */
 export function recogniseFamily(found: FoundFolder): ImageFamily {
+  if (isSequenceFolder(found)) {
+    throw new NorthlightError(
+      'model/family',
+      `${found.path} is a model of sequences (${found.className}), which makes no pictures.`,
+      'Make sequences with: northlight sample --model FOLDER --out FOLDER',
+    );
+  }
   const denoiser = requiredDenoiser(found);
   const family = IMAGE_FAMILIES.find((f) => f.fits(found));
   if (family !== undefined) return family;

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
+import { openModelFolder } from '#models/families/index.ts';
 import { openSequenceModel } from '#models/families/sequence-model.ts';
 import { writeTinyOneHotModel } from '#test/support/tiny-sequence-model.ts';
 
@@ -39,4 +40,9 @@ test.each([
   ['several lengths', { length: [2, 5] }, /a one-hot model has one/],
 ])('one with %s than its graph is refused', (_, config, message) => {
   expect(() => open(config)).toThrow(message);
+});
+
+test('a one-hot model is not taken for one of pictures, whose signature it has', () => {
+  const folder = writeTinyOneHotModel(join(root, 'pictures'), [[0], [1]]);
+  expect(() => openModelFolder(folder)).toThrow(/is a model of sequences/);
 });
