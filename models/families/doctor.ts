@@ -156,7 +156,8 @@ function openImage(found: FoundFolder): { facts: Facts; notes: Finding[] } {
       ),
     );
   }
-  if (!free) {
+  // A network of pictures themselves is made for one size anyway.
+  if (!free && model.vae !== null) {
     notes.push(
       note(
         'fixed-size',

@@ -25,6 +25,8 @@ const providerTrial = z.object({
   worst: z.string(),
   /** Operators that it left to the CPU: each costs two copies over the bus. */
   leftToCpu: z.array(z.object({ opType: z.string(), count: z.number(), nodes: z.array(z.string()) })),
+  /** Most memory that the process held, on the host; null when it is not known. */
+  peakBytes: z.number().nullable().default(null),
   measuredAt: z.string(),
 });
 export type ProviderTrial = z.infer<typeof providerTrial>;
@@ -32,6 +34,8 @@ export type ProviderTrial = z.infer<typeof providerTrial>;
 export interface TrustOptions extends TrialOptions {
   /** Where measurements are kept; null keeps none. Default: the user's data folder. */
   readonly cacheFolder?: string | null | undefined;
+  /** Measures again what is kept already. */
+  readonly fresh?: boolean | undefined;
   /** Largest relative error of an output that still counts as the same computation. */
   readonly tolerance?: number | undefined;
 }
@@ -67,7 +71,7 @@ export async function trustProvider(
   reference?: () => Promise<TrialRun>,
 ): Promise<ProviderTrial> {
   const file = cacheFile(provider, graph, options);
-  const kept = file === null ? null : readTrial(file);
+  const kept = file === null || options.fresh ? null : readTrial(file);
   if (kept) return kept;
   const cpu = await (reference ?? (() => runTrial('cpu', graph, options)))();
   const run = provider === 'cpu' ? cpu : await runTrial(provider, graph, options);
@@ -77,7 +81,7 @@ export async function trustProvider(
 }
 
 function judge(provider: Provider, run: TrialRun, cpu: TrialRun, tolerance: number): ProviderTrial {
-  const unmeasured = { seconds: null, startSeconds: null, agreement: null, worst: '', leftToCpu: [] };
+  const unmeasured = { seconds: null, startSeconds: null, agreement: null, worst: '', leftToCpu: [], peakBytes: null };
   const measuredAt = new Date().toISOString();
   if ('reason' in run) {
     return { provider, trusted: false, reason: run.reason.trim(), ...unmeasured, measuredAt };
@@ -86,6 +90,7 @@ function judge(provider: Provider, run: TrialRun, cpu: TrialRun, tolerance: numb
     seconds: run.seconds,
     startSeconds: run.loadSeconds + run.firstSeconds,
     leftToCpu: run.leftToCpu.map((l) => ({ ...l, nodes: [...l.nodes] })),
+    peakBytes: run.peakBytes ?? null,
     measuredAt,
   };
   if ('reason' in cpu) {
@@ -195,7 +200,7 @@ const leftText = ({ leftToCpu }: ProviderTrial) => leftToCpu.map((l) => `${l.opT
 function cacheFile(provider: Provider, graph: TrialGraph, options: TrustOptions): string | null {
   const folder = options.cacheFolder === undefined ? join(userDataFolder(), 'providers') : options.cacheFolder;
   if (folder === null) return null;
-  const key = createHash('sha256').update(graph.bytes);
+  const key = createHash('sha256').update(graph.file?.identity ?? graph.bytes);
   const shapes = Object.entries(graph.feeds).map(([name, t]) => [name, t.dtype, t.dims]);
   key.update(
     JSON.stringify([

@@ -11,6 +11,11 @@ import type { Provider } from './session.ts';
 export interface TrialGraph {
   /** Bytes of a model; weights beside it are found through `folder`. */
   readonly bytes: Uint8Array;
+  /**
+   * A model on disk in place of `bytes`, so that gigabytes of weights are read by the runtime only. `identity` changes
+   * whenever the model does.
+   */
+  readonly file?: { readonly path: string; readonly identity: string } | undefined;
   readonly feeds: Readonly<Record<string, Tensor>>;
   readonly folder?: string | undefined;
   /** Outputs to compare; default: all. */
@@ -43,6 +48,8 @@ export type TrialRun =
       readonly seconds: number;
       readonly loadSeconds: number;
       readonly firstSeconds: number;
+      /** Most memory that the process held, on the host. */
+      readonly peakBytes?: number | undefined;
       readonly nodes: number;
       readonly leftToCpu: readonly LeftToCpu[];
       readonly outputs: ReadonlyMap<string, Tensor>;
@@ -52,6 +59,8 @@ export type TrialRun =
 /** What the parent leaves in the child's folder, besides `graph.onnx` and `feeds.safetensors`. */
 export const trialRequest = z.object({
   folder: z.string().optional(),
+  /** The model, where it is not `graph.onnx`. */
+  path: z.string().optional(),
   fetches: z.array(z.string()).optional(),
   threads: z.number().int().optional(),
   training: z.boolean(),
@@ -59,7 +68,12 @@ export const trialRequest = z.object({
 
 /** What the child says; its outputs are in `outputs.safetensors`. */
 export const trialAnswer = z.union([
-  z.object({ seconds: z.number(), firstSeconds: z.number(), loadSeconds: z.number() }),
+  z.object({
+    seconds: z.number(),
+    firstSeconds: z.number(),
+    loadSeconds: z.number(),
+    peakBytes: z.number().optional(),
+  }),
   z.object({ reason: z.string() }),
 ]);
 
@@ -73,10 +87,11 @@ const TIMEOUT_MS = 120_000;
 export async function runTrial(provider: Provider, graph: TrialGraph, options: TrialOptions = {}): Promise<TrialRun> {
   const work = mkdtempSync(join(tmpdir(), 'northlight-trial-'));
   try {
-    writeFileSync(join(work, 'graph.onnx'), graph.bytes);
+    if (!graph.file) writeFileSync(join(work, 'graph.onnx'), graph.bytes);
     writeSafetensors(join(work, 'feeds.safetensors'), new Map(Object.entries(graph.feeds)));
     const { folder, fetches, threads, training = false } = graph;
-    writeFileSync(join(work, 'request.json'), JSON.stringify({ folder, fetches, threads, training }));
+    const request = { folder, path: graph.file?.path, fetches, threads, training };
+    writeFileSync(join(work, 'request.json'), JSON.stringify(request));
     const { answer, log } = await ask(provider, work, options);
     if ('reason' in answer) return { provider, reason: answer.reason };
     const { tensors } = readSafetensors(join(work, 'outputs.safetensors'));

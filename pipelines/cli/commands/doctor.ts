@@ -1,11 +1,19 @@
 import { z } from 'zod';
 import { defineCommand } from '#pipelines/cli/command.ts';
+import type { Check } from '#pipelines/cli/examine.ts';
 
 export const doctor = defineCommand({
   name: 'doctor',
   summary: 'what works here, measured: providers, memory, disk, window',
-  options: z.object({}),
-  async run(options, io) {
+  details: 'With --model, one step of that model is measured on every provider and remembered for --provider auto.',
+  options: z.object({
+    model: z.string().min(1).optional().describe('measure the providers with this model folder instead'),
+  }),
+  async run(options, io): Promise<{ checks: Check[] }> {
+    if (options.model !== undefined) {
+      const { examineProviders } = await import('#pipelines/cli/examine-providers.ts');
+      return await examineProviders(options.model, options.threads, io);
+    }
     const { examine } = await import('#pipelines/cli/examine.ts');
     return await examine(options.project ?? process.cwd(), io);
   },

@@ -47,7 +47,7 @@ test('the bundled model is ready, with nothing to remark', () => {
     usable: true,
     family: 'pixel-space',
     exporter: 'Northlight',
-    findings: [{ code: 'fixed-size' }],
+    findings: [],
   });
   expect(report.components.map((c) => c.file)).toEqual(['unet/model.onnx', 'text_encoder/model.onnx']);
 });
