@@ -135,7 +135,11 @@ function Count() {
   const byScore = (order === 'best' || order === 'worst') && shown < total;
   return (
     <span className="small quiet number" role="status" data-testid="gallery-count">
-      {byScore ? `${shown} of ${total} have a score by ${reward}` : plural(shown, 'picture')}
+      {seqs === null
+        ? 'reading…'
+        : byScore
+          ? `${shown} of ${total} have a score by ${reward}`
+          : plural(shown, 'picture')}
     </span>
   );
 }
