@@ -6,12 +6,15 @@ import { numel } from '#models/tensor/tensor.ts';
 import { encodePng, tensorToRgb } from '#pipelines/images/images.ts';
 import { createGaussianSchedule, type SamplerName, samplerOf } from '#pipelines/schedulers/index.ts';
 import type { GaussianSchedule } from '#pipelines/schedulers/types.ts';
+import { skippedSteps } from './image-to-image.ts';
 import { latentPreview, type PreviewPicture } from './latent-preview.ts';
 import { initialNoiseOf, type SampleRow, sampleLoop } from './loop.ts';
+import { type PictureStart, prepareStart } from './picture-start.ts';
 import { type ImagePipeline, type PromptCondition, sizeOf } from './pipeline.ts';
 import { settingsText } from './settings-text.ts';
 import type { Trajectory, TrajectoryMetadata } from './trajectory.ts';
 import { usedAdapters } from './used-adapters.ts';
+import type { Tiling } from './vae.ts';
 
 /** How to sample; the same settings and seed give the same bytes on CPU, at any batch. */
 export interface SamplingSettings {
@@ -27,6 +30,8 @@ export interface SamplingSettings {
   /** Pixels; default: the model's usual size. */
   readonly width?: number | undefined;
   readonly height?: number | undefined;
+  /** How latents become pictures; default `auto`. */
+  readonly tile?: Tiling | undefined;
 }
 
 /** One picture to make. Its noise is a function of (seed, index); pictures with one `noiseIndex` start alike. */
@@ -58,6 +63,10 @@ export interface GenerateOptions {
   readonly batch?: number;
   /** Unit normal start `[N, C, H, W]` for all requests, in place of seeded noise. */
   readonly initialNoise?: Float32Array;
+  /** A picture that all of them start from, in place of noise alone. */
+  readonly start?: PictureStart;
+  /** Told what a person may want to know: that memory was short. */
+  readonly onNote?: (message: string) => void;
   /**
    * After every step; at every `previewEvery`-th, `preview` gives the predicted clean picture of row `i` of the batch, small
    * where samples are latents, and null where it cannot be had without decoding.
@@ -75,8 +84,11 @@ export interface StepReport {
   readonly preview: ((row: number) => PreviewPicture | null) | null;
 }
 
-/** @throws {NorthlightError} `sampling/no-noise` when trajectories are wanted of a deterministic sampler. */
-export function scheduleOf(pipeline: ImagePipeline, s: SamplingSettings): GaussianSchedule {
+/**
+ * @param strength how much of a start picture may change; 1 where there is none.
+ * @throws {NorthlightError} `sampling/no-noise` when trajectories are wanted of a deterministic sampler, `sampling/strength`.
+ */
+export function scheduleOf(pipeline: ImagePipeline, s: SamplingSettings, strength = 1): GaussianSchedule {
   const ddim = (s.scheduler ?? samplerOf(pipeline.scheduler)) === 'ddim';
   if (s.keepTrajectories && ddim && s.eta === 0) {
     throw new NorthlightError(
@@ -85,12 +97,21 @@ export function scheduleOf(pipeline: ImagePipeline, s: SamplingSettings): Gaussi
       'Set eta above 0 (1 is usual), or do not keep trajectories.',
     );
   }
+  const skipSteps = skippedSteps(s.steps, strength);
+  if (s.keepTrajectories && skipSteps === s.steps) {
+    throw new NorthlightError(
+      'sampling/strength',
+      `At strength ${strength} none of ${s.steps} steps is left, so there is nothing to learn from.`,
+      'Raise the strength or the steps, or do not keep trajectories.',
+    );
+  }
   return createGaussianSchedule(pipeline.scheduler, {
     ...(s.scheduler ? { name: s.scheduler } : {}),
     steps: s.steps,
     eta: s.eta,
     finalAlphaCumprod: s.keepTrajectories ? 'keep-noise' : 'config',
     imageSequenceLength: tokensOf(pipeline, s),
+    skipSteps,
   });
 }
 
@@ -103,10 +124,14 @@ function tokensOf({ folder, model }: ImagePipeline, s: SamplingSettings): number
 /** Makes the pictures one batch after another and gives each as soon as it is finished. */
 export async function* generatePictures(options: GenerateOptions): AsyncGenerator<Picture> {
   const { pipeline, settings, requests } = options;
-  const schedule = scheduleOf(pipeline, settings);
+  const schedule = scheduleOf(pipeline, settings, options.start?.strength);
   const pixels = sizeOf(pipeline.folder, settings);
-  const denoiser = pipeline.denoiser(settings.guidanceScale, pixels);
   const dims = latentDims(pipeline.model, pixels);
+  const begin = options.start && (await prepareStart(pipeline.model, await pipeline.encoder(), options.start, dims));
+  const denoiser = pipeline.denoiser(settings.guidanceScale, {
+    ...pixels,
+    ...(begin?.extraChannels ? { extraChannels: begin.extraChannels } : {}),
+  });
   const size = numel(dims);
   const modelHash = hashModelFolder(pipeline.folder.path);
   const adapters = usedAdapters(pipeline.options);
@@ -128,6 +153,7 @@ export async function* generatePictures(options: GenerateOptions): AsyncGenerato
       schedule,
       rows,
       keepTrajectory: settings.keepTrajectories,
+      ...begin?.of(rows),
       ...(options.previewEvery ? { previewEvery: options.previewEvery } : {}),
       ...(options.initialNoise
         ? { initialNoise: options.initialNoise.subarray(start * size, (start + chunk.length) * size) }
@@ -147,8 +173,12 @@ export async function* generatePictures(options: GenerateOptions): AsyncGenerato
     const result = next.value;
     for (const [i, request] of chunk.entries()) {
       const sample = result.samples.slice(i * size, (i + 1) * size);
-      const { data: planes, width, height } = await pipeline.decode(sample, dims);
-      const rgb = tensorToRgb(planes, width, height);
+      const decoded = await pipeline.decode(sample, dims, {
+        ...(settings.tile !== undefined ? { tile: settings.tile } : {}),
+        ...(options.onNote ? { onSmallerTiles: options.onNote } : {}),
+      });
+      const { width, height, tile } = decoded;
+      const rgb = tensorToRgb(begin?.finish(decoded.data) ?? decoded.data, width, height);
       const text = settingsText({
         ...request,
         model: { name: pipeline.folder.name, hash: modelHash },
@@ -170,7 +200,9 @@ export async function* generatePictures(options: GenerateOptions): AsyncGenerato
         width,
         height,
         clipSkip: 1,
-        denoising: null,
+        denoising: options.start?.strength ?? null,
+        ...(options.start ? { start: hashesOf(options.start) } : {}),
+        ...(tile !== null ? { tile } : {}),
         provider: pipeline.options.provider ?? 'cpu',
       });
       const png = await encodePng(rgb, width, height, text);
@@ -189,6 +221,8 @@ export async function* generatePictures(options: GenerateOptions): AsyncGenerato
     }
   }
 }
+
+const hashesOf = ({ pictureHash, maskHash }: PictureStart) => ({ picture: pictureHash, mask: maskHash });
 
 /** SHA-256 of the starting noise of one picture, `size` numbers: those of the seed, unless others were given. */
 export function startHashOf(
@@ -224,5 +258,6 @@ function originOf(
     modelHash,
     adapterHash: adapters.map((a) => a.hash).join('+') || null,
     schedulerConfig: { ...pipeline.folder.schedulerConfig },
+    ...(options.start ? { start: { ...hashesOf(options.start), strength: options.start.strength } } : {}),
   };
 }

@@ -17,7 +17,14 @@ import {
   type PromptCondition,
 } from './network-denoiser.ts';
 import { createTextEncoder } from './text-encoder.ts';
-import { createVaeDecoder, type DecodeOptions, type VaeDecoder } from './vae.ts';
+import {
+  createVaeDecoder,
+  createVaeEncoder,
+  type DecodeOptions,
+  identityEncoder,
+  type VaeDecoder,
+  type VaeEncoder,
+} from './vae.ts';
 
 export type { NetworkDenoiser, PromptCondition } from './network-denoiser.ts';
 
@@ -45,6 +52,8 @@ export interface DecodedPicture {
   readonly data: Float32Array;
   readonly width: number;
   readonly height: number;
+  /** Side in pixels of the tiles it was decoded in; null for none. */
+  readonly tile: number | null;
 }
 
 /** A loaded image model. Close it to free its sessions. */
@@ -62,6 +71,8 @@ export interface ImagePipeline {
   denoiser(guidanceScale: number, request?: Partial<Omit<DenoiserRequest, 'guidanceScale'>>): NetworkDenoiser;
   /** A finished sample of shape `dims` as a picture. */
   decode(sample: Float32Array, dims: readonly [number, number, number], how?: DecodeOptions): Promise<DecodedPicture>;
+  /** Makes samples of pictures; opened when first asked for. @throws {NorthlightError} `sampling/no-encoder` */
+  encoder(): Promise<VaeEncoder>;
   /** Samples sent through the network so far; guidance counts two. */
   readonly calls: { count: number };
   close(): Promise<void>;
@@ -93,6 +104,7 @@ export async function loadPipeline(directory: string, options: PipelineOptions =
     const encoders: PromptEncoder[] = [];
     for (const part of model.text) encoders.push(createTextEncoder(part, await open(part.component.path)));
     const decoder = model.vae ? await openDecoder(model.vae, open) : null;
+    let encoder: Promise<VaeEncoder> | undefined;
     const calls = { count: 0 };
     return {
       options,
@@ -123,9 +135,13 @@ export async function loadPipeline(directory: string, options: PipelineOptions =
         });
       },
       async decode(sample, dims, how) {
-        if (!decoder) return { data: sample, width: dims[2], height: dims[1] };
-        const { picture } = await decoder.decode(f32(dims, sample), how);
-        return { data: picture.data, width: picture.dims[2]!, height: picture.dims[1]! };
+        if (!decoder) return { data: sample, width: dims[2], height: dims[1], tile: null };
+        const { picture, tile } = await decoder.decode(f32(dims, sample), how);
+        return { data: picture.data, width: picture.dims[2]!, height: picture.dims[1]!, tile };
+      },
+      encoder() {
+        encoder ??= openEncoder(folder, open);
+        return encoder;
       },
       close,
     };
@@ -149,6 +165,18 @@ async function openDenoiser(folder: ModelFolder, options: PipelineOptions, open:
 async function openDecoder(vae: VaePlan, open: Open): Promise<VaeDecoder> {
   const { decoder, scalingFactor: scale, shiftFactor: shift, scaleFactor: factor } = vae;
   return createVaeDecoder(await open(decoder.path), { scale, shift, factor });
+}
+
+async function openEncoder({ name, path, model }: ModelFolder, open: Open): Promise<VaeEncoder> {
+  if (!model.vae) return identityEncoder;
+  const { encoder, scalingFactor: scale, shiftFactor: shift, scaleFactor: factor } = model.vae;
+  const { channels } = model.denoiser;
+  if (encoder) return createVaeEncoder(await open(encoder.path), { scale, shift, factor, channels });
+  throw new NorthlightError(
+    'sampling/no-encoder',
+    `${name} cannot start from a picture: there is no ${path}/vae_encoder.`,
+    'Copy the folder vae_encoder of the same model beside vae_decoder, or export the model with it.',
+  );
 }
 
 /** The model with every adapter file inserted, in order. @throws {NorthlightError} `lora/…` */

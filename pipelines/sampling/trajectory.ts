@@ -31,6 +31,8 @@ const metadata = z.object({
   adapterHash: z.string().nullable(),
   /** `scheduler_config.json` as it was. */
   schedulerConfig: z.record(z.string(), z.unknown()),
+  /** SHA-256 of the picture it started from, and how much of it could change; absent: it started from noise. */
+  start: z.object({ picture: z.string(), mask: z.string().nullable(), strength: z.number() }).optional(),
 });
 /** Where a trajectory came from: enough to sample it again. */
 export type TrajectoryMetadata = z.infer<typeof metadata>;

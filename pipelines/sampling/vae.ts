@@ -116,6 +116,12 @@ export interface VaeEncoder {
   latent(law: LatentLaw, rng: Rng | null): Float32Array;
 }
 
+/** Where samples are pictures themselves. */
+export const identityEncoder: VaeEncoder = {
+  encode: async ({ dims, data }) => ({ dims, mean: data, std: null }),
+  latent: ({ mean }) => mean,
+};
+
 /** Bounds of the log-variance, as in the published autoencoder. */
 const LOG_VARIANCE = [-30, 20] as const;
 

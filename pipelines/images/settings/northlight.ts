@@ -35,6 +35,10 @@ export const northlightSettings = z.object({
   clipSkip: whole,
   /** Strength of image to image, 0…1; null for a picture from noise alone. */
   denoising: z.number().nullable(),
+  /** SHA-256 of the files of the picture it started from, and of the mask of what could change. */
+  start: z.object({ picture: sha256, mask: sha256.nullable() }).optional(),
+  /** Side in pixels of the tiles it was decoded in; absent: decoded whole. */
+  tile: whole.optional(),
   /** What ran the networks. */
   provider: text,
 });
