@@ -1,7 +1,8 @@
+import { readFile } from 'node:fs/promises';
 import sharp from 'sharp';
 import { NorthlightError } from '#models/errors.ts';
 import { LIMITS } from './metadata/limits.ts';
-import { withPngText } from './png-text.ts';
+import { isPng, pixelsOfPng, withPngText } from './png-text.ts';
 
 /**
  * Pictures in and out: the only import of the image library. Pixels are 8-bit sRGB, `[H, W, 3]` row-major ("HWC");
@@ -37,11 +38,14 @@ export async function encodePng(
 
 /**
  * Any picture file (PNG, JPEG, WebP, AVIF, GIF, TIFF, SVG), by path or content, turned upright, as sRGB on white.
- * @throws {NorthlightError} `picture/unreadable`, `picture/too-large` beyond 2²⁶ pixels.
+ * @throws {NorthlightError} `picture/unreadable`, `picture/too-large` beyond 2²⁶ pixels, and for a PNG those of `pixelsOfPng`.
  */
 export async function decodeImage(pathOrBytes: string | Uint8Array): Promise<RgbImage> {
+  const what = typeof pathOrBytes === 'string' ? pathOrBytes : 'The picture';
   try {
-    const { data, info } = await sharp(pathOrBytes, { failOn: 'error', limitInputPixels: LIMITS.pixels })
+    const bytes = typeof pathOrBytes === 'string' ? await readFile(pathOrBytes) : pathOrBytes;
+    const input = isPng(bytes) ? pixelsOfPng(bytes, what) : bytes;
+    const { data, info } = await sharp(input, { failOn: 'error', limitInputPixels: LIMITS.pixels })
       .autoOrient()
       .toColourspace('srgb')
       .flatten({ background: '#ffffff' })
@@ -50,7 +54,7 @@ export async function decodeImage(pathOrBytes: string | Uint8Array): Promise<Rgb
       .toBuffer({ resolveWithObject: true });
     return { data: view(data), width: info.width, height: info.height };
   } catch (cause) {
-    const what = typeof pathOrBytes === 'string' ? pathOrBytes : 'The picture';
+    if (cause instanceof NorthlightError) throw cause;
     if (cause instanceof Error && cause.message.includes('pixel limit')) {
       throw new NorthlightError(
         'picture/too-large',

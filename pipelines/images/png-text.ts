@@ -66,6 +66,24 @@ export function withPngText(png: Uint8Array, text: Readonly<Record<string, strin
   return Buffer.concat(parts);
 }
 
+const PIXELS = new Set(['IHDR', 'PLTE', 'IDAT', 'IEND', 'tRNS', 'gAMA', 'cHRM', 'sRGB', 'iCCP', 'eXIf']);
+
+/**
+ * The PNG with nothing but what decides its pixels: a decoder that unpacks every text would spend minutes on a file that
+ * holds thousands of packed ones.
+ * @throws {NorthlightError} those of {@link readPngChunks}.
+ */
+export function pixelsOfPng(png: Uint8Array, where?: string): Uint8Array {
+  const chunks = readPngChunks(png, where);
+  const seen = new Set<string>();
+  const kept = chunks.filter(({ type }) => {
+    const first = !seen.has(type);
+    seen.add(type);
+    return PIXELS.has(type) && (first || type === 'IDAT');
+  });
+  return kept.length === chunks.length ? png : Buffer.concat([SIGNATURE, ...kept.map(chunkBytes)]);
+}
+
 /**
  * All text of a PNG by keyword (`tEXt`, `zTXt`, `iTXt`); the last one wins where a keyword repeats.
  * @throws {NorthlightError} those of {@link readPngChunks}, `picture/text` for a text that cannot be unpacked,

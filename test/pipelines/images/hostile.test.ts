@@ -5,8 +5,14 @@ import { readPictureSettings } from '#pipelines/images/settings/index.ts';
 import { hostilePictures } from './hostile-pictures.ts';
 
 const SEED = 20;
+/** Of processor time, all threads together: a busy machine does not count. */
 const MAX_MS = 1000;
 const MAX_GROWTH = 700 << 20;
+
+function cpuMs(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1000;
+}
 
 /** `ok`, or the code of a named error. Anything else fails the test. */
 async function outcome(work: () => Promise<unknown>): Promise<string> {
@@ -26,10 +32,10 @@ describe('two hundred hostile pictures', () => {
     const before = process.memoryUsage().rss;
     const seen = new Set<string>();
     for (const { name, bytes } of files) {
-      const started = performance.now();
+      const started = cpuMs();
       const settings = await outcome(() => readPictureSettings(bytes));
       const pixels = await outcome(() => decodeImage(bytes));
-      const milliseconds = performance.now() - started;
+      const milliseconds = cpuMs() - started;
       expect.soft(settings, name).toMatch(/^(ok|picture\/[a-z-]+)$/);
       expect.soft(pixels, name).toMatch(/^(ok|picture\/[a-z-]+)$/);
       expect.soft(milliseconds, name).toBeLessThan(MAX_MS);
