@@ -69,6 +69,8 @@ export const model = z.object({
   family: z.string(),
   bundled: z.boolean(),
   path: z.string(),
+  /** Its files lie in the project's own `models` folder. */
+  copied: z.boolean(),
   /** Empty while it is being worked out. */
   hash: z.string(),
   parameters: z.number().int(),
@@ -344,6 +346,14 @@ const providerReport = z.object({
   agreement: z.number().nullable(),
 });
 
+/** One step of a model on one provider. */
+const stepReport = providerReport.extend({
+  startSeconds: z.number().nullable(),
+  /** Most memory that the process held, on the host. */
+  peakBytes: z.number().nullable(),
+});
+export type StepReport = z.infer<typeof stepReport>;
+
 /** name → input and output. The handler of `x.y` lives in `handlers/x.ts`. */
 export const procedures = {
   'app.info': {
@@ -360,10 +370,15 @@ export const procedures = {
   /** What each provider of this machine does with a small graph, against the CPU; measured when it is not known yet. */
   'app.providers': { input: empty, output: z.array(providerReport) },
   'models.list': { input: empty, output: z.array(model) },
-  'models.add': { input: z.object({ path: z.string() }), output: model },
-  'models.remove': { input: id, output: empty },
+  /** With `copy` the folder is copied into the project first; `modelCopy` events tell how far it is. */
+  'models.add': { input: z.object({ path: z.string(), copy: z.boolean().default(false) }), output: model },
+  'models.cancelCopy': { input: empty, output: empty },
+  /** Takes it off the list. `deleteCopy` also deletes the files of a model that was copied in. */
+  'models.remove': { input: id.extend({ deleteCopy: z.boolean().default(false) }), output: empty },
   /** Everything that is known of a model: components, exporter, faults with their fixes, providers. */
   'models.report': { input: id, output: doctorReport },
+  /** One step of the model on every provider of this machine, against the CPU; measured when it is not known yet. */
+  'models.measure': { input: id, output: z.array(stepReport) },
   /** One count per prompt; null for a model that reads no text. */
   'models.tokens': {
     input: z.object({ modelId: z.string(), prompts: z.array(z.string().max(20_000)).max(1000) }),
@@ -559,6 +574,8 @@ export const events = {
   planned: z.object({ runId: z.string(), plan: tunePlan }),
   session: session,
   run: run,
+  /** How far copying a model into the project is. */
+  modelCopy: z.object({ path: z.string(), doneBytes: z.number(), totalBytes: z.number() }),
   /** A model of which more is known now: its hash. */
   model: model,
 } as const;

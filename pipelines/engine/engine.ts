@@ -1,4 +1,5 @@
 import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
 import type { z } from 'zod';
 import { NorthlightError } from '#models/errors.ts';
 import { examineModel, hashModelFolderInBackground, stampModelFolder } from '#models/families/index.ts';
@@ -82,8 +83,12 @@ export function createEngine(options: EngineOptions): Engine {
       done: (row, result) => handleJobDone(project, row, result),
     },
   });
-  const catalog = createModelCatalog(project.db, options.bundledModels, options.modelLook ?? familiesLook, (model) =>
-    emit('model', model),
+  const catalog = createModelCatalog(
+    project.db,
+    options.bundledModels,
+    join(project.directory, 'models'),
+    options.modelLook ?? familiesLook,
+    (model) => emit('model', model),
   );
   const context: EngineContext = {
     project,

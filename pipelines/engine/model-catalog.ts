@@ -1,5 +1,5 @@
-import { readdirSync, statSync } from 'node:fs';
-import { basename, join, resolve } from 'node:path';
+import { readdirSync, rmSync, statSync } from 'node:fs';
+import { basename, dirname, join, resolve } from 'node:path';
 import { NorthlightError, toPlainError } from '#models/errors.ts';
 import type { Db } from '#pipelines/store/db.ts';
 import { newId } from '#pipelines/store/ids.ts';
@@ -9,7 +9,7 @@ import type { Model } from './contract.ts';
 import { doctorReport, type ModelDoctorReport } from './doctor-schema.ts';
 
 /** What a list shows of a model; see `models/families/inspect-folder.ts`. */
-export type ModelReport = Omit<Model, 'id' | 'bundled' | 'path'>;
+export type ModelReport = Omit<Model, 'id' | 'bundled' | 'path' | 'copied'>;
 
 /** How models are looked into; replaced in tests of the engine alone. */
 export interface ModelLook {
@@ -33,7 +33,10 @@ export interface ModelCatalog {
   /** Its hash, waited for when it is not known yet. @throws NorthlightError `models/unknown` */
   hash(id: string): Promise<string>;
   add(path: string): Promise<Model>;
-  remove(id: string): void;
+  /** What a path holds, without adding it. */
+  examine(path: string): Promise<ModelDoctorReport>;
+  /** @param deleteCopy also deletes the files, where they were copied into the project. */
+  remove(id: string, deleteCopy?: boolean): void;
   /** Ends work in the background. */
   close(): void;
 }
@@ -41,14 +44,16 @@ export interface ModelCatalog {
 /**
  * Reports are kept in the project and made again when a file's size or date has changed. Hashes are worked out one after
  * another in the background, so that a list never waits for gigabytes.
- * @param changed is told of a model whose hash has become known.
+ * @param ownModels the project's folder for models that were copied in. @param changed is told of a model whose hash has become known.
  */
 export function createModelCatalog(
   db: Db,
   bundledModels: string,
+  ownModels: string,
   look: ModelLook,
   changed: (model: Model) => void = () => {},
 ): ModelCatalog {
+  const copied = ({ path }: ModelRow) => dirname(path) === ownModels;
   const closing = new AbortController();
   const hashing = new Map<string, Promise<string>>();
   let last: Promise<unknown> = Promise.resolve();
@@ -90,7 +95,7 @@ export function createModelCatalog(
   const view = async (row: ModelRow): Promise<Model> => {
     try {
       const { report, stamp, hash } = await examine(row.path);
-      const model = { ...listed(report), hash, id: row.id, bundled: row.bundled, path: row.path };
+      const model = { ...listed(report), hash, id: row.id, bundled: row.bundled, path: row.path, copied: copied(row) };
       if (report.usable && hash === '') {
         hashLater(row.path, stamp).then(
           (found) => changed({ ...model, hash: found }),
@@ -100,7 +105,7 @@ export function createModelCatalog(
       }
       return model;
     } catch (error) {
-      return unreadable(row, error);
+      return unreadable(row, copied(row), error);
     }
   };
 
@@ -148,12 +153,15 @@ export function createModelCatalog(
       models.put(db, { id, path: folder, bundled: known?.bundled ?? false });
       return view(find(id));
     },
-    remove: (id) => {
+    examine: async (path) => look.examine(resolve(path)),
+    remove: (id, deleteCopy = false) => {
       const row = find(id);
       if (row.bundled) {
         throw new NorthlightError('models/bundled', 'A bundled model cannot be removed.', 'It is part of Northlight.');
       }
       models.remove(db, id);
+      modelReports.remove(db, row.path);
+      if (deleteCopy && copied(row)) rmSync(row.path, { recursive: true, force: true });
     },
     close: () => closing.abort(),
   };
@@ -193,7 +201,7 @@ function modelFolders(root: string): string[] {
   return names.map((name) => resolve(root, name)).filter((path) => isFile(join(path, 'model_index.json')));
 }
 
-function unreadable(row: ModelRow, error: unknown): Model {
+function unreadable(row: ModelRow, copied: boolean, error: unknown): Model {
   const { message, hint } = toPlainError(error);
   return {
     id: row.id,
@@ -201,6 +209,7 @@ function unreadable(row: ModelRow, error: unknown): Model {
     family: 'unknown',
     bundled: row.bundled,
     path: row.path,
+    copied,
     hash: '',
     parameters: 0,
     sizeBytes: 0,

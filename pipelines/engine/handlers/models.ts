@@ -1,18 +1,63 @@
+import { join } from 'node:path';
 import { NorthlightError } from '#models/errors.ts';
-import type { Handlers } from '#pipelines/engine/context.ts';
+import type { EngineContext, Handlers } from '#pipelines/engine/context.ts';
+import { copyModelFolder } from '#pipelines/engine/copy-model.ts';
 import { tokenCounts } from '#pipelines/engine/token-counts.ts';
 import { jobs } from '#pipelines/store/jobs.ts';
 
+/** The copy that an engine is making: one at a time, because two would only share the disk. */
+const copying = new WeakMap<EngineContext, AbortController>();
+
+async function addCopy(path: string, context: EngineContext) {
+  const { catalog, project, emit } = context;
+  const report = await catalog.examine(path);
+  // What cannot run is not worth gigabytes: it is listed where it is, with its faults.
+  if (!report.usable) return catalog.add(path);
+  if (copying.has(context)) {
+    throw new NorthlightError('models/copying', 'A model is being copied already.', 'Wait for it, or cancel it.');
+  }
+  const abort = new AbortController();
+  copying.set(context, abort);
+  try {
+    let told = 0;
+    const target = await copyModelFolder(report.path, join(project.directory, 'models'), {
+      signal: abort.signal,
+      progress: (doneBytes, totalBytes) => {
+        const now = Date.now();
+        if (doneBytes < totalBytes && now - told < PROGRESS_MS) return;
+        told = now;
+        emit('modelCopy', { path, doneBytes, totalBytes });
+      },
+    });
+    return await catalog.add(target);
+  } finally {
+    copying.delete(context);
+  }
+}
+
+const PROGRESS_MS = 100;
+
 export const models: Handlers<'models'> = {
   'models.list': (_input, { catalog }) => catalog.list(),
-  'models.add': ({ path }, { catalog }) => catalog.add(path),
+  'models.add': ({ path, copy }, context) => (copy ? addCopy(path, context) : context.catalog.add(path)),
+  'models.cancelCopy': (_input, context) => {
+    copying.get(context)?.abort();
+    return {};
+  },
   'models.report': ({ id }, { catalog }) => catalog.report(id),
-  'models.remove': ({ id }, { catalog, project }) => {
+  'models.remove': ({ id, deleteCopy }, { catalog, project }) => {
     if (jobs.unfinishedOf(project.db, id) > 0) {
       throw new NorthlightError('models/in-use', 'A job that waits or runs uses this model.', 'Cancel that job first.');
     }
-    catalog.remove(id);
+    catalog.remove(id, deleteCopy);
     return {};
+  },
+  'models.measure': async ({ id }, { catalog }) => {
+    const { measureModel } = await import('#pipelines/sampling/model-trials.ts');
+    const trials = await measureModel((await catalog.usable(id)).path);
+    return trials.map(({ provider, trusted, reason, seconds, agreement, startSeconds, peakBytes }) => {
+      return { provider, usable: trusted, reason, seconds, agreement, startSeconds, peakBytes };
+    });
   },
   'models.tokens': async ({ modelId, prompts }, { catalog }) =>
     tokenCounts((await catalog.usable(modelId)).path, prompts),

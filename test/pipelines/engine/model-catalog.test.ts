@@ -29,7 +29,8 @@ function catalogOn(look: Partial<ModelLook> = {}) {
     hash: hashModelFolderInBackground,
     ...look,
   };
-  const open = () => createModelCatalog(project.db, join(root, 'bundled'), full, (model) => changed.push(model));
+  const open = () =>
+    createModelCatalog(project.db, join(root, 'bundled'), join(root, 'own'), full, (model) => changed.push(model));
   return { root, open, looked, changed };
 }
 
