@@ -81,43 +81,52 @@ export const attention = defineOp({
     };
     const scale = attrs.float('scale', 1 / Math.sqrt(s.size));
     const product = op.matmul(op.mulScalar(q, scale), op.transposeLast(repeat(k)));
-    const mask = maskOf(c, s, dtype);
+    const { mask, seen } = maskOf(c, s, dtype);
     const softcap = attrs.float('softcap', 0);
     const capped = softcap > 0 ? op.mulScalar(op.tanh(op.mulScalar(product, 1 / softcap)), softcap) : product;
     const masked = mask ? op.add2(capped, mask) : capped;
     const precision = attrs.int('softmax_precision', 0) === 11 ? 'float64' : dtype;
     const p = op.cast(op.softmax(op.cast(masked, precision)), dtype);
-    const heads = op.matmul(p, repeat(v));
+    // On the result, which is smaller than the probabilities.
+    const orZero = (rows: Value) => (seen ? op.where(seen, rows, op.scalar(0, dtype)) : rows);
+    const heads = orZero(op.matmul(p, repeat(v)));
     const y =
       x(0).dims.length === 4
         ? heads
         : op.reshape(op.transpose(heads, [0, 2, 1, 3]), [s.batch, s.queries, s.qHeads * s.vSize]);
-    const shown = [product, capped, masked, p][attrs.int('qk_matmul_output_mode', 0)]!;
+    const mode = attrs.int('qk_matmul_output_mode', 0);
+    const shown = mode === 3 ? orZero(p) : [product, capped, masked][mode]!;
     return [y, k, v, shown].slice(0, Math.max(1, used(c.node)));
   },
 });
 
 const used = (node: Node) => node.outputs.length;
 
-/** What is added to the scores: the given mask, the causal one, and the keys past each sample's length. Null: nothing. */
-function maskOf(c: InferContext & { readonly op: GraphBuilder }, s: Sizes, dtype: DType): Value | null {
+interface Mask {
+  /** What is added to the scores: the given mask, the causal one, and the keys past each sample's length. Null: nothing. */
+  readonly mask: Value | null;
+  /** Which queries see a key at all, `[…, queries, 1]`; the others give 0, by the standard of opset 24. Null: all do. */
+  readonly seen: Value | null;
+}
+
+function maskOf(c: InferContext & { readonly op: GraphBuilder }, s: Sizes, dtype: DType): Mask {
   const { op, inputs, attrs } = c;
   const keys = s.past + s.newKeys;
-  const lowest = op.scalar(LOWEST[dtype] ?? -Number.MAX_VALUE, dtype);
+  const never = op.scalar(Number.NEGATIVE_INFINITY, dtype);
   const zero = op.scalar(0, dtype);
   const parts: Value[] = [];
   const given = inputs[3];
   if (given) {
-    const bias = given.dtype === 'bool' ? op.where(given, zero, lowest) : given;
+    const bias = given.dtype === 'bool' ? op.where(given, zero, never) : given;
     const missing = keys - bias.dims.at(-1)!;
     const r = bias.dims.length;
     const pads = new Array<number>(2 * r).fill(0);
     pads[2 * r - 1] = missing;
-    parts.push(missing > 0 && bias.dims.at(-1) !== 1 ? op.apply('Pad', [bias, op.i64(pads), lowest]) : bias);
+    parts.push(missing > 0 && bias.dims.at(-1) !== 1 ? op.apply('Pad', [bias, op.i64(pads), never]) : bias);
   }
   if (attrs.int('is_causal', 0) === 1) {
     const rows = Array.from({ length: s.queries }, (_, i) =>
-      Array.from({ length: keys }, (_k, j) => (j <= i + s.past ? 0 : (LOWEST[dtype] ?? -Number.MAX_VALUE))),
+      Array.from({ length: keys }, (_k, j) => (j <= i + s.past ? 0 : Number.NEGATIVE_INFINITY)),
     );
     parts.push(op.constant(fromNumbers(dtype, [s.queries, keys], rows.flat())));
   }
@@ -130,9 +139,15 @@ function maskOf(c: InferContext & { readonly op: GraphBuilder }, s: Sizes, dtype
       ),
     );
     const valid = op.apply('Less', [places, op.reshape(lengths, [s.batch, 1, 1, 1])]);
-    parts.push(op.where(valid, zero, lowest));
+    parts.push(op.where(valid, zero, never));
   }
-  return parts.length === 0 ? null : parts.reduce((a, b) => op.add2(a, b));
+  if (parts.length === 0) return { mask: null, seen: null };
+  const sum = parts.reduce((a, b) => op.add2(a, b));
+  // Every query sees at least the first key of a causal mask; softmax takes −∞ then.
+  if (!given && !lengths) return { mask: sum, seen: null };
+  const lowest = op.scalar(LOWEST[dtype] ?? -Number.MAX_VALUE, dtype);
+  const best = op.apply('ReduceMax', [sum, op.i64([-1])], { keepdims: 1 });
+  return { mask: op.apply('Max', [sum, lowest]), seen: op.apply('GreaterOrEqual', [best, lowest]) };
 }
 
 /**

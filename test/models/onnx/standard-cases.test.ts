@@ -15,17 +15,8 @@ const UNREADABLE: Readonly<Record<string, string>> = {
   'onnx/unsupported-attribute': 'type descriptions of Optional, sparse constants',
 };
 
-const FULLY_MASKED =
-  'rows of which every key is masked: the standard of opset 24 gives 0, the runtime NaN, the import the mean of the values';
-
 /** Cases whose result departs from the runtime's or the standard's, each for a reason. A name that no longer does fails too. */
-const DEPARTURES: Readonly<Record<string, string>> = {
-  'test_attention_causal_boolmask_nan_robustness (1.23.1)': FULLY_MASKED,
-  'test_attention_23_boolmask_fullymasked_row_nan_robustness (1.23.1)': FULLY_MASKED,
-  'test_attention_23_fullymasked_qk_matmul_output_mode3_zero (1.23.1)': FULLY_MASKED,
-  'test_attention_24_fullymasked_qk_matmul_output_mode3_zero (1.23.1)': FULLY_MASKED,
-  'test_attention_24_qk_matmul_output_mode3_softmax_precision (1.23.1)': FULLY_MASKED,
-};
+const DEPARTURES: Readonly<Record<string, string>> = {};
 
 function readAll(): { readable: [OnnxCase, Model][]; unreadable: Map<string, number>; unexpected: string[] } {
   const readable: [OnnxCase, Model][] = [];
