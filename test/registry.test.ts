@@ -15,7 +15,26 @@ interface Registry {
 
 const REGISTRIES: readonly Registry[] = [
   { kind: 'operators', folder: 'models/ops', share: ['define'] },
-  { kind: 'model families', folder: 'models/families', share: ['layers', 'model-folder', 'tokenizer'] },
+  {
+    kind: 'model families',
+    folder: 'models/families',
+    share: [
+      'class-label',
+      'exporter',
+      'find-folder',
+      'foreign',
+      'hash-folder',
+      'in-words',
+      'inspect-folder',
+      'latent',
+      'layers',
+      'model-folder',
+      'ports',
+      'recognise',
+      'text-part',
+      'text-shapes',
+    ],
+  },
   {
     kind: 'schedulers',
     folder: 'pipelines/schedulers',

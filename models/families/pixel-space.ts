@@ -23,8 +23,11 @@ export const pixelSpace: ImageFamily = {
   title: TITLE,
   classNames: /^(DDPM|DDIM)Pipeline$/,
   fits: (found) => {
-    const sample = inputOf(found.components.get('denoiser'), 'sample');
-    return sample !== undefined && !found.components.has('vae_decoder') && !found.index.vae && !found.index.vae_decoder;
+    const denoiser = found.components.get('denoiser');
+    const sample = inputOf(denoiser, 'sample');
+    const channels = fixed(sample?.dims[1]) ?? numberIn(denoiser?.config ?? null, 'in_channels') ?? 3;
+    const latents = found.components.has('vae_decoder') || found.index.vae || found.index.vae_decoder;
+    return sample !== undefined && !latents && (channels === 3 || channels === 1);
   },
   open,
 };
