@@ -48,8 +48,6 @@ const STEPS: Readonly<Record<string, (columns: number, rows: number) => number>>
   End: () => Number.POSITIVE_INFINITY,
 };
 
-export const GRID_KEYS: readonly string[] = Object.keys(STEPS);
-
 /** Where a key leads from item `index` of `count`; `rows` are those of a page. Up and down keep to their column. */
 export function moveInGrid(index: number, key: string, columns: number, rows: number, count: number): number {
   const step = STEPS[key]?.(columns, Math.max(1, rows)) ?? 0;

@@ -212,6 +212,10 @@ describe('the gallery with ten thousand pictures', { timeout: LONG }, () => {
     await window.page.keyboard.press('Enter');
     await id('gallery-detail').waitFor();
     await shoot('7-detail');
+    await window.page.keyboard.press('?');
+    await id('shortcut-help').waitFor();
+    await shoot('7-keys');
+    await window.page.keyboard.press('Escape');
     await id('theme-switch').click();
     await id('theme-switch').click();
     await shoot('8-dark');

@@ -10,6 +10,7 @@ import { go } from '#renderer/state/navigation.ts';
 import { say } from '#renderer/state/toasts.ts';
 import { useAction } from '#renderer/state/use-action.ts';
 import {
+  isTrash,
   reload,
   selectNone,
   setOrder,
@@ -24,10 +25,11 @@ import {
 
 /** What can be done with the selection, how the list is ordered, and how large its pictures are. */
 export function GalleryActions({ tag, score }: { tag(): void; score(): void }) {
-  const { selected, trashed, news, rows, terms } = useGallery();
+  const { selected, trashed, news, rows, terms, total } = useGallery();
   const action = useAction();
   const [exported, setExported] = useState<string | null>(null);
-  const inTrash = terms.some(({ label }) => label.toLowerCase() === 'in:trash');
+  const inTrash = isTrash(terms);
+  const [sure, setSure] = useState(false);
   const some = selected.size > 0;
 
   const rank = () =>
@@ -103,8 +105,15 @@ export function GalleryActions({ tag, score }: { tag(): void; score(): void }) {
           </>
         )}
         {inTrash && (
-          <Button size="small" look="danger" busy={action.busy} onClick={emptyTrash}>
-            Empty the trash
+          <Button
+            size="small"
+            look="danger"
+            busy={action.busy}
+            disabled={total === 0}
+            onBlur={() => setSure(false)}
+            onClick={() => (sure ? void emptyTrash() : setSure(true))}
+          >
+            {sure ? 'Remove all in the trash for good' : 'Empty the trash…'}
           </Button>
         )}
         {trashed.length > 0 && !inTrash && (

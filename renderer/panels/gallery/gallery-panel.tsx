@@ -3,7 +3,7 @@ import { Button } from '#renderer/components/button.tsx';
 import { EmptyState } from '#renderer/components/empty-state.tsx';
 import { ErrorNote } from '#renderer/components/error-note.tsx';
 import { Icon } from '#renderer/components/icon.tsx';
-import { GRID_KEYS, gridShape, moveInGrid } from '#renderer/logic/grid.ts';
+import { gridShape, moveInGrid } from '#renderer/logic/grid.ts';
 import { useApp } from '#renderer/state/app.ts';
 import { go } from '#renderer/state/navigation.ts';
 import { useShortcuts } from '#renderer/state/shortcuts.ts';
@@ -31,6 +31,11 @@ import { SearchBox } from './search-box.tsx';
 import { TagDialog } from './tag-dialog.tsx';
 
 const GROUP = 'Gallery';
+
+const MOVES: readonly (readonly [does: string, keys: readonly string[]])[] = [
+  ['Move', ['ArrowLeft', 'ArrowRight', 'ArrowUp', 'ArrowDown']],
+  ['By pages, or to an end', ['PageUp', 'PageDown', 'Home', 'End']],
+];
 
 /** Every picture of the project: found, marked, thrown away, and sent on to ranking. */
 export function GalleryPanel() {
@@ -62,20 +67,16 @@ export function GalleryPanel() {
   };
   useShortcuts([
     { keys: ['/'], does: 'Search', group: GROUP, run: search },
-    {
-      keys: [...GRID_KEYS],
-      does: 'Move; with Shift, select on the way',
-      group: GROUP,
-      repeats: true,
-      run: (event) => move(event.key, false),
-    },
-    {
-      keys: GRID_KEYS.map((key) => `Shift+${key}`),
-      does: 'Extend the selection',
-      group: GROUP,
-      repeats: true,
-      run: (event) => move(event.key, true),
-    },
+    ...MOVES.flatMap(([does, keys]) => [
+      { keys, does, group: GROUP, repeats: true, run: (event: KeyboardEvent) => move(event.key, false) },
+      {
+        keys: keys.map((key) => `Shift+${key}`),
+        does: `${does}, selecting on the way`,
+        group: GROUP,
+        repeats: true,
+        run: (event: KeyboardEvent) => move(event.key, true),
+      },
+    ]),
     {
       keys: ['x', ' '],
       does: 'Select, or not',

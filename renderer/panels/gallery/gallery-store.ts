@@ -310,9 +310,13 @@ export async function toggleTag(name: string): Promise<void> {
   await attempt(() => tagTargets(everywhere ? [] : [name], everywhere ? [name] : []));
 }
 
+/** Whether the list is of what was thrown away. */
+export const isTrash = (terms: GalleryState['terms']): boolean =>
+  terms.some(({ label }) => label.toLowerCase() === 'in:trash');
+
 export async function trashTargets(): Promise<void> {
   const seqs = targets();
-  if (seqs.length === 0) return;
+  if (seqs.length === 0 || isTrash(get().terms)) return;
   await attempt(async () => {
     await engine.call('samples.trash', { seqs });
     set((s) => ({ trashed: [...s.trashed.slice(-49), seqs] }));
@@ -371,8 +375,7 @@ engine.on('sample', ({ sample }) => {
 engine.on('samplesChanged', ({ seqs, what }) => {
   if (get().seqs === null) return;
   expectNames();
-  const inTrash = get().terms.some(({ label }) => label.toLowerCase() === 'in:trash');
-  if (what === (inTrash ? 'restored' : 'trashed')) {
+  if (what === (isTrash(get().terms) ? 'restored' : 'trashed')) {
     dropFromList(new Set(seqs));
   } else if (what === 'trashed' || what === 'restored') {
     expectNews();
