@@ -10,9 +10,12 @@ import { f32, type Tensor } from '#models/tensor/tensor.ts';
 import { createReward } from '#pipelines/rewards/index.ts';
 import type { ImageItem } from '#pipelines/rewards/types.ts';
 import { generatePictures } from '#pipelines/sampling/generate.ts';
+import { readStart } from '#pipelines/sampling/initial-picture.ts';
+import type { PictureStart } from '#pipelines/sampling/picture-start.ts';
 import { type AdapterFile, type ImagePipeline, loadPipeline, sizeOf } from '#pipelines/sampling/pipeline.ts';
 import { writeTrajectory } from '#pipelines/sampling/trajectory.ts';
 import { hashAdapter } from '#pipelines/sampling/used-adapters.ts';
+import type { Tiling } from '#pipelines/sampling/vae.ts';
 import type { SamplerName } from '#pipelines/schedulers/names.ts';
 import { bundledModelsFolder } from './bundled.ts';
 import type { CommonOptions, Io } from './command.ts';
@@ -59,7 +62,9 @@ export async function runSample(options: Options, io: Io): Promise<SampleResult>
       seed: options.seed,
       keepTrajectories: options.keepTrajectories,
       ...(options.size ? pixels : {}),
+      ...(options.tile !== undefined ? { tile: parseTile(options.tile) } : {}),
     };
+    const start = await startOf(options, pixels);
     mkdirSync(options.out, { recursive: true });
     io.whenStopped(
       `The finished pictures are kept in ${options.out}. The same command makes them again, byte for byte.`,
@@ -81,6 +86,8 @@ export async function runSample(options: Options, io: Io): Promise<SampleResult>
       requests,
       ...(options.batch ? { batch: options.batch } : {}),
       ...(initialNoise ? { initialNoise } : {}),
+      ...(start ? { start } : {}),
+      onNote: (message) => io.note(message),
       onStep: ({ positions, step }) =>
         io.progress(`picture ${files.length + 1} of ${options.count}`, stepsDone + step * positions.length, totalSteps),
       checkpoint: () => io.signal.throwIfAborted(),
@@ -112,6 +119,7 @@ export async function runSample(options: Options, io: Io): Promise<SampleResult>
       model: { name: pipeline.folder.name, sha256: hashModelFolder(pipeline.folder.path) },
       adapters: adapters.map((a) => ({ weight: a.weight, sha256: hashAdapter(a.path) })),
       settings,
+      ...(start ? { start: { sha256: start.pictureHash, mask: start.maskHash, strength: start.strength } } : {}),
       provider: options.provider === 'auto' ? 'cpu' : options.provider,
       files,
     };
@@ -138,6 +146,26 @@ function refuseLater(options: Options): void {
       'Use --decode plain.',
     );
   }
+}
+
+const parseTile = (text: string): Tiling => (text === 'auto' || text === 'off' ? text : Number(text));
+
+/** Full change where a mask says what may change, as usual; else a picture that is still recognised. */
+const STRENGTH = { masked: 1, plain: 0.8 } as const;
+
+async function startOf(
+  { image, mask, strength }: Options,
+  pixels: { readonly width: number; readonly height: number },
+): Promise<PictureStart | undefined> {
+  if (image !== undefined) {
+    return await readStart({ picture: image, mask, strength: strength ?? STRENGTH[mask ? 'masked' : 'plain'] }, pixels);
+  }
+  if (strength === undefined && mask === undefined) return undefined;
+  throw new NorthlightError(
+    'usage',
+    `--${mask === undefined ? 'strength' : 'mask'} says what of a picture may change, and there is none.`,
+    'Give the picture with --image.',
+  );
 }
 
 function schedulerOf(name: Options['scheduler']): SamplerName | undefined {

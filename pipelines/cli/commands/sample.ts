@@ -35,6 +35,19 @@ export const sampleOptions = z.object({
     .describe('positions of a sequence, where the model leaves them free'),
   lora: z.array(z.string().min(1)).default([]).describe('adapter FILE[:WEIGHT]'),
   init: z.string().optional().describe('safetensors with starting noise: latents, float32 [N,C,H,W]'),
+  image: z.string().min(1).optional().describe('picture to start from, in place of noise alone'),
+  strength: z
+    .number()
+    .min(0)
+    .max(1)
+    .optional()
+    .describe('how much of --image may change: 0 nothing, 1 all; default 0.8, with --mask 1'),
+  mask: z.string().min(1).optional().describe('picture, white where --image shall change; the rest stays as it is'),
+  tile: z
+    .string()
+    .regex(/^(auto|off|[1-9]\d{1,4})$/, 'write auto, off, or pixels from 10 to 99999')
+    .optional()
+    .describe('side in pixels of tiles to decode latents in; default: auto, by memory'),
   decode: z
     .enum(['plain', 'best-of-n', 'smc', 'svdd-mc', 'svdd-pm', 'gradient', 'tree'])
     .default('plain')
