@@ -3,7 +3,7 @@ import { Rng } from '#models/tensor/rng.ts';
 import { numel } from '#models/tensor/tensor.ts';
 import type { Denoiser } from '#pipelines/sampling/denoiser.ts';
 import { gaussianMoments } from '#pipelines/sampling/gaussian-step.ts';
-import { initialNoiseOf, type SampleRow } from '#pipelines/sampling/loop.ts';
+import { initialNoiseOf, notFinite, type SampleRow } from '#pipelines/sampling/loop.ts';
 import type { GaussianSchedule } from '#pipelines/schedulers/types.ts';
 import type { Chain } from './chain.ts';
 
@@ -69,12 +69,4 @@ export function gaussianChain<C>(
     key: () => null,
     rng: (row, ...labels) => new Rng(rows[row]!.seed).fork('decode', rows[row]!.index).fork(...labels),
   };
-}
-
-function notFinite(index: number, i: number, total: number): NorthlightError {
-  return new NorthlightError(
-    'sampling/not-finite',
-    `Sample ${index} became infinite or not a number at step ${i + 1} of ${total}.`,
-    'Lower the guidance scale or the adapter weight, or check the model on its own.',
-  );
 }

@@ -1,9 +1,9 @@
 import { NorthlightError } from '#models/errors.ts';
 import { Rng } from '#models/tensor/rng.ts';
 import { numel } from '#models/tensor/tensor.ts';
-import { thresholdSample } from '#pipelines/schedulers/thresholding.ts';
 import type { GaussianSchedule } from '#pipelines/schedulers/types.ts';
 import type { Denoiser } from './denoiser.ts';
+import { gaussianMoments } from './gaussian-step.ts';
 import { type KnownPart, keepKnown, noisedStart } from './image-to-image.ts';
 import { gaussianLogProb, type Trajectory } from './trajectory.ts';
 
@@ -75,8 +75,6 @@ export async function* sampleLoop<C>(options: SampleLoopOptions<C>): AsyncGenera
     t.states.set(samples.subarray(row * size, (row + 1) * size), 0);
   });
   const conditions = rows.map((row) => row.condition);
-  const mean = new Float64Array(size);
-  const x0 = new Float64Array(size);
   const z = new Float32Array(size);
   const remembered = Math.max(...steps.map((step) => step.past.length));
   /** Earlier evaluations, the latest first. */
@@ -97,19 +95,16 @@ export async function* sampleLoop<C>(options: SampleLoopOptions<C>): AsyncGenera
     for (const [row, { seed, index }] of rows.entries()) {
       const offset = row * size;
       if (step.std > 0) new Rng(seed).fork('noise', index, i).fillNormal(z);
-      for (let d = 0; d < size; d++) x0[d] = step.x0Sample * samples[offset + d]! + step.x0Output * output[offset + d]!;
-      const limited = limit(x0, schedule);
-      clean?.set(limited, offset);
-      for (let d = 0; d < size; d++) {
-        let m = step.sample * samples[offset + d]! + step.output * output[offset + d]!;
-        if (limited !== x0) m += step.x0Weight * (limited[d]! - x0[d]!);
-        for (let k = 0; k < step.past.length; k++) {
-          const before = past[k]!;
-          m += step.past[k]!.sample * before.samples[offset + d]! + step.past[k]!.output * before.output[offset + d]!;
+      const own = samples.subarray(offset, offset + size);
+      const { mean, clean: guess } = gaussianMoments(schedule, step, own, output.subarray(offset, offset + size));
+      clean?.set(guess, offset);
+      for (const [k, { sample, output: share }] of step.past.entries()) {
+        const before = past[k]!;
+        for (let d = 0; d < size; d++) {
+          mean[d]! += sample * before.samples[offset + d]! + share * before.output[offset + d]!;
         }
-        mean[d] = m;
-        next[offset + d] = step.std > 0 ? mean[d]! + step.std * z[d]! : mean[d]!;
       }
+      for (let d = 0; d < size; d++) next[offset + d] = step.std > 0 ? mean[d]! + step.std * z[d]! : mean[d]!;
       const state = next.subarray(offset, offset + size);
       if (!state.every(Number.isFinite)) throw notFinite(index, i, steps.length);
       const trajectory = trajectories?.[row];
@@ -155,16 +150,6 @@ function start<C>({ schedule, start: clean, known }: SampleLoopOptions<C>, noise
   const samples = clean ? noisedStart(clean, noise, first) : noise.map((z) => z * schedule.initNoiseSigma);
   if (known) keepKnown(samples, known, noise, first?.signal ?? 1, first?.noise ?? 0);
   return samples;
-}
-
-/** The predicted clean sample as the schedule's configuration wants it: itself, clipped, or dynamically thresholded. */
-function limit(x0: Float64Array, { clipSampleRange: range, dynamicThreshold }: GaussianSchedule): Float64Array {
-  if (dynamicThreshold !== null) {
-    const limited = x0.slice();
-    thresholdSample(limited, dynamicThreshold);
-    return limited;
-  }
-  return range === null ? x0 : x0.map((v) => Math.min(range, Math.max(-range, v)));
 }
 
 function emptyTrajectory<C>({ denoiser, schedule }: SampleLoopOptions<C>, size: number): Trajectory {
@@ -214,7 +199,8 @@ function isPreview(every: number | undefined, i: number): boolean {
   return every !== undefined && every > 0 && (i + 1) % every === 0;
 }
 
-function notFinite(index: number, i: number, total: number): NorthlightError {
+/** The error of a chain that left the numbers. */
+export function notFinite(index: number, i: number, total: number): NorthlightError {
   return new NorthlightError(
     'sampling/not-finite',
     `Sample ${index} became infinite or not a number at step ${i + 1} of ${total}.`,
