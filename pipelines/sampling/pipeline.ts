@@ -1,15 +1,15 @@
 import { dirname } from 'node:path';
 import { NorthlightError } from '#models/errors.ts';
-import type { EncodedText, ImageModel, VaePlan } from '#models/families/family.ts';
+import type { EncodedText, ImageModel, TextPart, TextRole, VaePlan } from '#models/families/family.ts';
 import { type ModelFolder, openModelFolder } from '#models/families/index.ts';
 import { encodePrompt, type PromptEncoder, type EncodedText as PromptText } from '#models/families/prompt/index.ts';
-import type { Model } from '#models/onnx/ir.ts';
+import { readModel } from '#models/onnx/read.ts';
 import { encodeModel } from '#models/onnx/write.ts';
 import { createSession, type Session, type SessionOptions } from '#models/runtime/session.ts';
 import { f32, type Tensor } from '#models/tensor/tensor.ts';
 import { insertLora, type LoraScale, type LoraTarget } from '#models/training/lora.ts';
-import { readLoraFile } from '#models/training/lora-file.ts';
 import { parseSchedulerConfig, type SchedulerConfig } from '#pipelines/schedulers/index.ts';
+import { type AdapterFile, type Adapters, openAdapters } from './adapters.ts';
 import {
   createNetworkDenoiser,
   type DenoiserRequest,
@@ -26,12 +26,8 @@ import {
   type VaeEncoder,
 } from './vae.ts';
 
+export type { AdapterFile } from './adapters.ts';
 export type { NetworkDenoiser, PromptCondition } from './network-denoiser.ts';
-
-export interface AdapterFile {
-  readonly path: string;
-  readonly weight: number;
-}
 
 /** An adapter in training: its numbers are fed at every call, so that changes show at once. */
 export interface LiveAdapter {
@@ -100,9 +96,11 @@ export async function loadPipeline(directory: string, options: PipelineOptions =
     for (const s of opened.splice(0)) await s.release();
   };
   try {
-    const unet = await openDenoiser(folder, options, open);
+    const networks = model.text.map((part) => part.component.role as TextRole);
+    const adapters = openAdapters(options.adapters ?? [], ['denoiser', ...networks]);
+    const unet = await openDenoiser(folder, adapters, options, open);
     const encoders: PromptEncoder[] = [];
-    for (const part of model.text) encoders.push(createTextEncoder(part, await open(part.component.path)));
+    for (const part of model.text) encoders.push(createTextEncoder(part, await openText(part, adapters, open)));
     const decoder = model.vae ? await openDecoder(model.vae, open) : null;
     let encoder: Promise<VaeEncoder> | undefined;
     const calls = { count: 0 };
@@ -154,12 +152,23 @@ export async function loadPipeline(directory: string, options: PipelineOptions =
 type Open = (graph: string | Uint8Array, more?: SessionOptions) => Promise<Session>;
 
 /** By path where the graph is as it was, so that its weights stay out of this process's own memory. */
-async function openDenoiser(folder: ModelFolder, options: PipelineOptions, open: Open): Promise<Session> {
-  const { adapters = [], live } = options;
-  if (adapters.length === 0 && !live) return open(folder.unetPath);
-  let adapted = applyAdapters(folder.unet, adapters);
+async function openDenoiser(
+  folder: ModelFolder,
+  adapters: Adapters,
+  options: PipelineOptions,
+  open: Open,
+): Promise<Session> {
+  const { live } = options;
+  if (!adapters.concern('denoiser') && !live) return open(folder.unetPath);
+  let adapted = adapters.apply(folder.unet, 'denoiser');
   if (live) adapted = insertLora(adapted, live.targets, live.scale, live.parameters, { as: 'inputs' });
   return open(encodeModel(adapted), { folder: dirname(folder.unetPath) });
+}
+
+async function openText({ component: { path, role } }: TextPart, adapters: Adapters, open: Open): Promise<Session> {
+  const network = role as TextRole;
+  if (!adapters.concern(network)) return open(path);
+  return open(encodeModel(adapters.apply(readModel(path), network)), { folder: dirname(path) });
 }
 
 async function openDecoder(vae: VaePlan, open: Open): Promise<VaeDecoder> {
@@ -177,16 +186,6 @@ async function openEncoder({ name, path, model }: ModelFolder, open: Open): Prom
     `${name} cannot start from a picture: there is no ${path}/vae_encoder.`,
     'Copy the folder vae_encoder of the same model beside vae_decoder, or export the model with it.',
   );
-}
-
-/** The model with every adapter file inserted, in order. @throws {NorthlightError} `lora/…` */
-export function applyAdapters(unet: Model, adapters: readonly AdapterFile[]): Model {
-  let model = unet;
-  adapters.forEach(({ path, weight }, i) => {
-    const file = readLoraFile(path, unet);
-    model = insertLora(model, file.targets, file.config, file.parameters, { weight, prefix: `adapter${i}.` });
-  });
-  return model;
 }
 
 /**

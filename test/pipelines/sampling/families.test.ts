@@ -3,9 +3,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { openModelFolder } from '#models/families/index.ts';
+import { readModel } from '#models/onnx/read.ts';
+import { findLoraTargets } from '#models/training/lora.ts';
+import { modulesOf } from '#models/training/lora-file.ts';
+import { writeLora } from '#models/training/lora-formats/write.ts';
 import { generatePictures, type Picture, type SamplingSettings } from '#pipelines/sampling/generate.ts';
-import { type ImagePipeline, loadPipeline } from '#pipelines/sampling/pipeline.ts';
+import { type ImagePipeline, loadPipeline, type PromptCondition } from '#pipelines/sampling/pipeline.ts';
 import { TINY_FOLDERS, tinyFolder } from '#test/models/families/tiny-folders.ts';
+import { randomLora } from '#test/models/training/lora-network.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'northlight-families-'));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
@@ -245,5 +250,71 @@ test('an inpainting network is given its mask and masked picture as further chan
     expect(() => pipeline.denoiser(1, { extraChannels: new Float32Array(64) })).toThrow(
       expect.objectContaining({ code: 'model/extra-channels' }),
     );
+  });
+});
+
+describe('an adapter', () => {
+  const scale = { rank: 1, alpha: 1 };
+  const partOf = (pipeline: ImagePipeline, component: 'denoiser' | 'text_encoder' | 'text_encoder_2', seed: number) => {
+    const path =
+      component === 'denoiser' ? pipeline.folder.unetPath : pipeline.folder.found.components.get(component)!.path;
+    const targets = findLoraTargets(readModel(path), 'all');
+    return {
+      targets,
+      config: { ...scale, targets: 'all' as const },
+      parameters: randomLora(targets, scale, seed),
+      component,
+    };
+  };
+
+  test('acts on every network that it has something for, and only there', async () => {
+    const folder = tinyFolder('sdxl').write(join(root, 'sdxl-lora'));
+    const bare = await loadPipeline(folder, { threads: 1 });
+    const written = (name: string, components: ('denoiser' | 'text_encoder' | 'text_encoder_2')[]) => {
+      const path = join(root, `${name}.safetensors`);
+      const modules = components.flatMap((c) => modulesOf(partOf(bare, c, 1)));
+      writeLora(path, { modules, metadata: new Map() });
+      return path;
+    };
+    const seen = async (...adapters: string[]) => {
+      const pipeline = await loadPipeline(folder, {
+        threads: 1,
+        adapters: adapters.map((path) => ({ path, weight: 1 })),
+      });
+      const [{ prompt }] = (await pipeline.encode(['red cat'], '')) as [PromptCondition];
+      const { sample: picture } = await sample(pipeline);
+      await pipeline.close();
+      return {
+        text: [...prompt.get('encoder_hidden_states')!.data],
+        pooled: [...prompt.get('text_embeds')!.data],
+        picture,
+      };
+    };
+    const [plain, denoiser, second, both] = [
+      await seen(),
+      await seen(written('denoiser', ['denoiser'])),
+      await seen(written('second', ['text_encoder_2'])),
+      await seen(written('both', ['denoiser', 'text_encoder_2'])),
+    ];
+    await bare.close();
+    expect(denoiser.text).toEqual(plain.text);
+    expect(denoiser.picture).not.toEqual(plain.picture);
+    expect(second.pooled).not.toEqual(plain.pooled);
+    expect(second.picture).not.toEqual(plain.picture);
+    expect(both.pooled).toEqual(second.pooled);
+    expect(both.picture).not.toEqual(second.picture);
+  });
+
+  test('for networks that the model has not is refused', async () => {
+    const folder = tinyFolder('sdxl').write(join(root, 'sdxl-lora'));
+    const bare = await loadPipeline(folder, { threads: 1 });
+    const path = join(root, 'stranger.safetensors');
+    writeLora(path, { modules: modulesOf({ ...partOf(bare, 'text_encoder_2', 1) }), metadata: new Map() });
+    await bare.close();
+    const sd1 = tinyFolder('sd1').write(join(root, 'sd1-lora'));
+    await expect(loadPipeline(sd1, { threads: 1, adapters: [{ path, weight: 1 }] })).rejects.toMatchObject({
+      code: 'lora/no-match',
+      message: expect.stringContaining('denoiser, text_encoder'),
+    });
   });
 });
