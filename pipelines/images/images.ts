@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import sharp from 'sharp';
 import { NorthlightError } from '#models/errors.ts';
+import { isJpeg, withPlainExif } from './metadata/jpeg.ts';
 import { LIMITS } from './metadata/limits.ts';
 import { isPng, pixelsOfPng, withPngText } from './png-text.ts';
 
@@ -38,14 +39,13 @@ export async function encodePng(
 
 /**
  * Any picture file (PNG, JPEG, WebP, AVIF, GIF, TIFF, SVG), by path or content, turned upright, as sRGB on white.
- * @throws {NorthlightError} `picture/unreadable`, `picture/too-large` beyond 2²⁶ pixels, and for a PNG those of `pixelsOfPng`.
+ * @throws {NorthlightError} `picture/unreadable`, `picture/too-large` beyond 2²⁶ pixels, and those of `pixelsOfPng` and `withPlainExif`.
  */
 export async function decodeImage(pathOrBytes: string | Uint8Array): Promise<RgbImage> {
   const what = typeof pathOrBytes === 'string' ? pathOrBytes : 'The picture';
   try {
     const bytes = typeof pathOrBytes === 'string' ? await readFile(pathOrBytes) : pathOrBytes;
-    const input = isPng(bytes) ? pixelsOfPng(bytes, what) : bytes;
-    const { data, info } = await sharp(input, { failOn: 'error', limitInputPixels: LIMITS.pixels })
+    const { data, info } = await sharp(harmless(bytes, what), { failOn: 'error', limitInputPixels: LIMITS.pixels })
       .autoOrient()
       .toColourspace('srgb')
       .flatten({ background: '#ffffff' })
@@ -65,6 +65,12 @@ export async function decodeImage(pathOrBytes: string | Uint8Array): Promise<Rgb
     }
     throw unreadable(what, cause);
   }
+}
+
+/** The file without metadata that would cost the image library more than the pixels do. */
+function harmless(bytes: Uint8Array, what: string): Uint8Array {
+  if (isPng(bytes)) return pixelsOfPng(bytes, what);
+  return isJpeg(bytes) ? withPlainExif(bytes, what) : bytes;
 }
 
 /**

@@ -7,11 +7,15 @@ const IMAGE_DESCRIPTION = 0x010e;
 const MAKE = 0x010f;
 const MODEL = 0x0110;
 const EXIF_DIRECTORY = 0x8769;
+const GPS_DIRECTORY = 0x8825;
+const INTEROPERABILITY_DIRECTORY = 0xa005;
 const USER_COMMENT = 0x9286;
 
 const ASCII = 2;
 const UNDEFINED = 7;
+const POINTERS = new Set([EXIF_DIRECTORY, GPS_DIRECTORY, INTEROPERABILITY_DIRECTORY]);
 const MAX_DIRECTORIES = 16;
+const MAX_ENTRIES = 1000;
 
 export interface ExifTexts {
   readonly userComment?: string;
@@ -21,17 +25,44 @@ export interface ExifTexts {
   readonly model?: string;
 }
 
+interface Entry {
+  readonly tag: number;
+  readonly type: number;
+  /** Of the value, where it lies within the data. */
+  readonly bytes: Buffer | null;
+}
+
 /** @param exif starts with the TIFF header, or with `Exif\0\0` before it. */
 export function readExifTexts(exif: Uint8Array): ExifTexts {
+  const { little, entries } = parseExif(exif);
+  const found: { -readonly [K in keyof ExifTexts]: ExifTexts[K] } = {};
+  for (const { tag, type, bytes } of entries) {
+    if (bytes === null || (type !== ASCII && type !== UNDEFINED)) continue;
+    if (tag === USER_COMMENT) found.userComment = commentText(bytes, little);
+    else if (tag === IMAGE_DESCRIPTION) found.imageDescription = plainText(bytes);
+    else if (tag === MAKE) found.make = plainText(bytes);
+    else if (tag === MODEL) found.model = plainText(bytes);
+  }
+  return found;
+}
+
+/** Whether its directories are as cameras write them: few, and each led to once. */
+export function isPlainExif(exif: Uint8Array): boolean {
+  const { entries } = parseExif(exif);
+  const pointers = entries.filter(({ tag }) => POINTERS.has(tag)).map(({ tag }) => tag);
+  return entries.length <= MAX_ENTRIES && new Set(pointers).size === pointers.length;
+}
+
+function parseExif(exif: Uint8Array): { little: boolean; entries: Entry[] } {
   let data = Buffer.from(exif.buffer, exif.byteOffset, exif.byteLength);
   if (data.toString('latin1', 0, 6) === 'Exif\0\0') data = data.subarray(6);
   const order = data.toString('latin1', 0, 2);
-  if (data.length < 8 || (order !== 'II' && order !== 'MM')) return {};
   const little = order === 'II';
+  const entries: Entry[] = [];
+  if (data.length < 8 || (order !== 'II' && order !== 'MM')) return { little, entries };
   const u16 = (at: number) => (little ? data.readUInt16LE(at) : data.readUInt16BE(at));
   const u32 = (at: number) => (little ? data.readUInt32LE(at) : data.readUInt32BE(at));
-  if (u16(2) !== 42) return {};
-  const found: { -readonly [K in keyof ExifTexts]: ExifTexts[K] } = {};
+  if (u16(2) !== 42) return { little, entries };
   const waiting = [u32(4)];
   const visited = new Set<number>();
   for (let at = waiting.pop(); at !== undefined; at = waiting.pop()) {
@@ -41,23 +72,15 @@ export function readExifTexts(exif: Uint8Array): ExifTexts {
     for (let i = 0; i < count; i++) {
       const entry = at + 2 + i * 12;
       const tag = u16(entry);
-      const type = u16(entry + 2);
       const size = u32(entry + 4);
-      if (tag === EXIF_DIRECTORY) {
-        waiting.push(u32(entry + 8));
-        continue;
-      }
-      if (type !== ASCII && type !== UNDEFINED) continue;
+      if (tag === EXIF_DIRECTORY) waiting.push(u32(entry + 8));
+      // Of the types that are read an element is a byte.
       const start = size <= 4 ? entry + 8 : u32(entry + 8);
-      if (start + size > data.length) continue;
-      const bytes = data.subarray(start, start + size);
-      if (tag === USER_COMMENT) found.userComment = commentText(bytes, little);
-      else if (tag === IMAGE_DESCRIPTION) found.imageDescription = plainText(bytes);
-      else if (tag === MAKE) found.make = plainText(bytes);
-      else if (tag === MODEL) found.model = plainText(bytes);
+      const bytes = start + size > data.length ? null : data.subarray(start, start + size);
+      entries.push({ tag, type: u16(entry + 2), bytes });
     }
   }
-  return found;
+  return { little, entries };
 }
 
 /** UserComment: eight bytes that name the code, then the text. */

@@ -1,4 +1,5 @@
 import { fc, test } from '@fast-check/vitest';
+import sharp from 'sharp';
 import { describe, expect } from 'vitest';
 import {
   contactSheet,
@@ -11,6 +12,9 @@ import {
   tensorToRgb,
 } from '#pipelines/images/images.ts';
 import { readPngText } from '#pipelines/images/png-text.ts';
+
+const RED = [255, 0, 0];
+const BLUE = [0, 0, 255];
 
 const picture = fc
   .tuple(fc.integer({ min: 1, max: 9 }), fc.integer({ min: 1, max: 9 }))
@@ -85,6 +89,16 @@ describe('pictures', () => {
     expect([at(6, 6), at(18, 6), at(6, 18), at(18, 18)]).toEqual([0, 100, 200, 255]);
     const labelled = await decodeImage(await contactSheet([{ ...solid(0), label: 'a < b & c' }], 1));
     expect(labelled.height).toBeGreaterThan(20);
+  });
+
+  test('a JPEG with bytes between its segments is read all the same, and turned as its EXIF says', async () => {
+    const wide = sharp(Uint8Array.of(...RED, ...BLUE), { raw: { width: 2, height: 1, channels: 3 } });
+    const jpeg = await wide
+      .withMetadata({ orientation: 6 })
+      .jpeg({ quality: 100, chromaSubsampling: '4:4:4' })
+      .toBuffer();
+    const odd = Buffer.concat([jpeg.subarray(0, 2), Buffer.of(1, 2, 3), jpeg.subarray(2)]);
+    for (const file of [jpeg, odd]) expect(await decodeImage(file)).toMatchObject({ width: 1, height: 2 });
   });
 
   test('what cannot be read or does not fit is refused by name', async () => {
