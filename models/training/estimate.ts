@@ -1,7 +1,7 @@
 import { productFlops, type TypeOf } from '#models/autodiff/flops.ts';
 import type { TypedShape } from '#models/onnx/builder.ts';
 import { type Graph, isExternal, type Model, type Node } from '#models/onnx/ir.ts';
-import { readsOf, subgraphs } from '#models/onnx/traverse.ts';
+import { allGraphs, readsOf, subgraphs } from '#models/onnx/traverse.ts';
 import { BYTES_PER_ELEMENT, numel } from '#models/tensor/tensor.ts';
 
 export interface Estimate {
@@ -10,6 +10,10 @@ export interface Estimate {
   /** All weights, and those of them that lie in the model itself and not in a file beside it. */
   readonly weightBytes: number;
   readonly inlineBytes: number;
+  /** Everything that is fed, trained weights among it. */
+  readonly inputBytes: number;
+  /** Bodies of branches and loops included. */
+  readonly nodes: number;
   /** Name of the node at which the most is alive. */
   readonly peakNode: string;
   readonly seconds: number;
@@ -57,8 +61,14 @@ export function estimateRun(model: Model, types: ReadonlyMap<string, TypedShape>
     weightBytes += bytes;
     if (!isExternal(init)) inlineBytes += bytes;
   }
+  const inputBytes = model.graph.inputs.reduce((sum, { name }) => {
+    const t = types.get(name);
+    return sum + (t ? numel(t.dims) * BYTES_PER_ELEMENT[t.dtype] : 0);
+  }, 0);
   const { peak, node, seconds } = walk(model.graph, scopedTypes(types), rates);
-  return { activationBytes: peak, weightBytes, inlineBytes, peakNode: node, seconds };
+  let nodes = 0;
+  for (const g of allGraphs(model.graph)) nodes += g.nodes.length;
+  return { activationBytes: peak, weightBytes, inlineBytes, inputBytes, nodes, peakNode: node, seconds };
 }
 
 /** Values copied into scopes have the types of their originals. */

@@ -14,7 +14,7 @@ const RATES: MachineRates = {
   softmaxElements: 1e9,
   nodeSeconds: 5e-6,
 };
-const [ROWS, WIDTH] = [64, 256];
+const [ROWS, WIDTH] = [1024, 256];
 const VALUE = ROWS * WIDTH * 4;
 
 const chain = (x: Value, layers: number, body: (v: Value, i: number) => Value): Value => {
@@ -105,13 +105,13 @@ describe('a plan', () => {
 
   test('computes again where that is what fits', () => {
     const room = plan(8e9).peakBytes;
-    const tight = plan(room - 3e6);
+    const tight = plan(room - 3e7);
     expect(tight.form.memory.kind).toBe('checkpoint');
-    expect(tight.peakBytes).toBeLessThanOrEqual(room - 3e6);
+    expect(tight.peakBytes).toBeLessThanOrEqual(room - 3e7);
   });
 
   test('that does not exist is refused with what to do', () => {
-    expect(() => plan(2.51e8)).toThrow(expect.objectContaining({ code: 'train/does-not-fit' }));
-    expect(() => plan(2.51e8)).toThrow(/GB may be used/);
+    expect(() => plan(1.71e8)).toThrow(expect.objectContaining({ code: 'train/does-not-fit' }));
+    expect(() => plan(1.71e8)).toThrow(/GB may be used/);
   });
 });
