@@ -1,3 +1,4 @@
+import { useState } from 'react';
 import type { Model } from '#pipelines/engine/contract.ts';
 import { Button } from '#renderer/components/button.tsx';
 import { ErrorNote } from '#renderer/components/error-note.tsx';
@@ -9,15 +10,18 @@ import { go } from '#renderer/state/navigation.ts';
 import { useAction } from '#renderer/state/use-action.ts';
 import { ComponentTable } from './component-table.tsx';
 import { ProviderOutlook } from './provider-outlook.tsx';
+import { RemoveDialog } from './remove-dialog.tsx';
 import { useReport } from './use-report.ts';
 
 /** What a model is and whether it can be used; when not, what to do about each reason. */
 export function ModelCard({ model }: { model: Model }) {
   const action = useAction();
   const report = useReport(model);
-  const remove = () =>
+  const [asking, setAsking] = useState(false);
+  const remove = (deleteCopy: boolean) =>
     action.run(async () => {
-      await engine.call('models.remove', { id: model.id });
+      setAsking(false);
+      await engine.call('models.remove', { id: model.id, deleteCopy });
       await refreshModels(engine);
     });
   return (
@@ -34,8 +38,12 @@ export function ModelCard({ model }: { model: Model }) {
               size="small"
               look="plain"
               busy={action.busy}
-              onClick={remove}
-              title="Takes it off this list. Its files stay."
+              onClick={() => (model.copied ? setAsking(true) : void remove(false))}
+              title={
+                model.copied
+                  ? 'Takes it off this list, with or without its files.'
+                  : 'Takes it off this list. Its files stay.'
+              }
             >
               Take off the list
             </Button>
@@ -72,7 +80,7 @@ export function ModelCard({ model }: { model: Model }) {
             <ComponentTable components={report.components} />
           </Fold>
           <Fold title="What can run it">
-            <ProviderOutlook providers={report.providers} />
+            <ProviderOutlook modelId={model.id} providers={report.providers} />
           </Fold>
         </>
       )}
@@ -88,6 +96,7 @@ export function ModelCard({ model }: { model: Model }) {
           </div>
         </dl>
       </Fold>
+      {asking && <RemoveDialog model={model} close={() => setAsking(false)} remove={(files) => void remove(files)} />}
       {action.error && <ErrorNote error={action.error} dismiss={action.clear} />}
     </article>
   );

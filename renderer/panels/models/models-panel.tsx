@@ -3,6 +3,7 @@ import { Button } from '#renderer/components/button.tsx';
 import { EmptyState } from '#renderer/components/empty-state.tsx';
 import { ErrorNote } from '#renderer/components/error-note.tsx';
 import { Icon } from '#renderer/components/icon.tsx';
+import { Switch } from '#renderer/components/switch.tsx';
 import { TextField } from '#renderer/components/text-field.tsx';
 import { refreshModels, useApp } from '#renderer/state/app.ts';
 import { engine } from '#renderer/state/engine.ts';
@@ -10,19 +11,21 @@ import { desktop } from '#renderer/state/host.ts';
 import { say } from '#renderer/state/toasts.ts';
 import { useAction } from '#renderer/state/use-action.ts';
 import { AdapterRow } from './adapter-row.tsx';
+import { CopyProgress } from './copy-progress.tsx';
 import { ModelCard } from './model-card.tsx';
 
 export function ModelsPanel() {
   const models = useApp((s) => s.models) ?? [];
   const adapters = useApp((s) => s.adapters) ?? [];
   const [path, setPath] = useState('');
+  const [copy, setCopy] = useState(false);
   const [over, setOver] = useState(false);
   const action = useAction();
   const { chooseFolder, pathForFile } = desktop();
 
   const add = (folder: string) =>
     action.run(async () => {
-      const model = await engine.call('models.add', { path: folder.trim() });
+      const model = await engine.call('models.add', { path: folder.trim(), copy });
       await refreshModels(engine);
       setPath('');
       say(model.usable ? `Added ${model.name}` : `Added ${model.name}; it needs a fix before it can be used`);
@@ -85,8 +88,8 @@ export function ModelsPanel() {
               placeholder="Full path of the folder that holds model_index.json"
               help={
                 pathForFile
-                  ? 'Or drop the folder anywhere on this page. Nothing is copied or downloaded.'
-                  : 'The folder is read where it is. Nothing is copied or downloaded.'
+                  ? 'Or drop the folder anywhere on this page. Nothing is downloaded.'
+                  : 'Nothing is downloaded.'
               }
               testId="model-path"
             />
@@ -106,6 +109,14 @@ export function ModelsPanel() {
               Add
             </Button>
           </div>
+          <Switch
+            label="Copy it into the project"
+            checked={copy}
+            onChange={setCopy}
+            help="Then the project can be carried elsewhere whole. Otherwise the folder is used where it is."
+            testId="model-copy"
+          />
+          <CopyProgress />
           {action.busy && (
             <p className="small quiet" role="status">
               Looking at the folder…
