@@ -1,6 +1,7 @@
 import { z } from 'zod';
+import type { Decoding, Score } from '#pipelines/sampling/steering.ts';
 import { askMissing, stillTrue } from './ask.ts';
-import type { At, Chain, Decoding, Score } from './chain.ts';
+import type { At, Chain } from './chain.ts';
 import { argmax } from './weights.ts';
 
 export const bestOfNOptions = z.object({

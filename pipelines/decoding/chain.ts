@@ -1,4 +1,5 @@
 import type { Rng } from '#models/tensor/rng.ts';
+import type { Clean } from '#pipelines/sampling/steering.ts';
 
 /** A state of one of the chains that run side by side. */
 export interface At<S> {
@@ -6,9 +7,6 @@ export interface At<S> {
   readonly row: number;
   readonly state: S;
 }
-
-/** What a decoder hands to a reward: numbers of a picture `[C, H, W]` as the model makes them, or token ids `[L]`. */
-export type Clean = Float32Array | Int32Array;
 
 /**
  * A sampler as a Markov chain that can be branched: states S, and what the network says of them, E. Decoders know nothing else
@@ -43,37 +41,8 @@ export interface Chain<S, E> {
   key(state: S): string | null;
   /** True: what the network says of a state stays true at the next step. */
   readonly timeless: boolean;
+  /** What the row is to show: only rows of the same condition may take each other's places. */
+  condition(row: number): unknown;
   /** Random numbers for decisions about a row. */
   rng(row: number, ...labels: (string | number)[]): Rng;
 }
-
-/** Finite numbers, one per sample, higher is better. Counted: one call each. */
-export type Score = (samples: readonly Clean[], rows: readonly number[]) => Promise<Float64Array>;
-
-/** What guided samples came to, and what they cost. */
-export interface Decoded {
-  /** One per row. */
-  readonly samples: readonly Clean[];
-  readonly rewards: Float64Array;
-  /**
-   * Log importance weights: E[W] = E_p[exp(r/α)] and E[W f(x)] / E[W] = E_{p*}[f] exactly, p* ∝ p·exp(r/α). Null where the
-   * method has none (argmax selection).
-   */
-  readonly logWeights: Float64Array | null;
-}
-
-/** After each step. */
-export interface DecodingStep {
-  /** 1 … total. */
-  readonly step: number;
-  readonly total: number;
-  /** The best guess of each row's finished sample where the decoder has one anyway, else null. */
-  readonly guesses: readonly (Clean | null)[];
-  /** Values of the candidates of each row, best guess at their rewards; empty where none were compared. */
-  readonly values: readonly Float64Array[];
-  /** Which candidate each row went on with; for populations, which row it descends from. */
-  readonly chosen: readonly number[];
-}
-
-/** A decoder at work: steps as they happen, then the result. Stop iterating to cancel. */
-export type Decoding = AsyncGenerator<DecodingStep, Decoded>;

@@ -67,6 +67,7 @@ export function gaussianChain<C>(
     complete: () => null,
     finished: (state) => state,
     key: () => null,
+    condition: (row) => rows[row]!.condition,
     rng: (row, ...labels) => new Rng(rows[row]!.seed).fork('decode', rows[row]!.index).fork(...labels),
   };
 }

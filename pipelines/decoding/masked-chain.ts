@@ -90,6 +90,7 @@ export function maskedChain<C>(
     },
     finished: ({ tokens }) => tokens,
     key: ({ tokens }) => tokens.join(),
+    condition: (row) => rows[row]!.condition,
     rng: (row, ...labels) => new Rng(rows[row]!.seed).fork('decode', rows[row]!.index).fork(...labels),
   };
 }

@@ -1,6 +1,7 @@
 import { z } from 'zod';
+import type { Clean, Decoded, Decoding, Score } from '#pipelines/sampling/steering.ts';
 import { askMissing, stillTrue } from './ask.ts';
-import type { At, Chain, Clean, Decoded, Decoding, Score } from './chain.ts';
+import type { At, Chain } from './chain.ts';
 import { type Resample, ssp, systematic } from './resample.ts';
 import type { ValueFunction } from './value.ts';
 import { categorical, effectiveSampleSize, logMeanExp } from './weights.ts';

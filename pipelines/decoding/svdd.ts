@@ -1,8 +1,9 @@
 import { z } from 'zod';
+import type { Clean, Decoding, Score } from '#pipelines/sampling/steering.ts';
 import { askMissing, stillTrue } from './ask.ts';
-import type { At, Chain, Clean, Decoding, Score } from './chain.ts';
+import type { At, Chain } from './chain.ts';
 import type { ValueFunction } from './value.ts';
-import { argmax, categorical, logMeanExp, logSumExp } from './weights.ts';
+import { argmax, categorical, logMeanExp } from './weights.ts';
 
 export const svddOptions = z.object({
   candidates: z.int().min(1).max(1024).default(10).describe('Candidates of each sample at each step (M)'),
@@ -176,20 +177,14 @@ function replaceWorst<S, E>(
   chosen: readonly number[],
   { replace, alpha, select }: SvddOptions,
 ): number[] {
-  // A row without a choice has no value to compare: it keeps its place.
+  // Rows without a choice have no value: then all keep their places.
   if (values.some((v) => v.length === 0)) return [...values.keys()];
   const own = Float64Array.from(chosen, (c, row) => values[row]![c]!);
   const order = [...own.keys()].sort((a, b) => own[a]! - own[b]!);
   const parents = [...own.keys()];
+  const replaced = [...parents];
   for (const row of order.slice(0, Math.floor(replace * own.length))) {
     parents[row] = select === 'argmax' ? argmax(own) : categorical(tilted(own, alpha), chain.rng(row, step, 'replace'));
   }
-  return parents;
-}
-
-/** Ẑ = mean of the weights, as a logarithm, and the effective sample size. */
-export function summariseWeights(logWeights: Float64Array): { readonly logZ: number; readonly ess: number } {
-  const total = logSumExp(logWeights);
-  const squares = logSumExp(logWeights.map((w) => 2 * w));
-  return { logZ: total - Math.log(logWeights.length), ess: Math.exp(2 * total - squares) };
+  return replaced;
 }

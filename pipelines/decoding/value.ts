@@ -1,4 +1,5 @@
-import type { At, Chain, Clean, Score } from './chain.ts';
+import type { Clean, Score } from '#pipelines/sampling/steering.ts';
+import type { At, Chain } from './chain.ts';
 import { logMeanExp } from './weights.ts';
 
 /**

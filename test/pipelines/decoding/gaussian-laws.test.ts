@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { bestOfN } from '#pipelines/decoding/best-of-n.ts';
-import type { Decoded, Decoding, Score } from '#pipelines/decoding/chain.ts';
 import { gaussianChain } from '#pipelines/decoding/gaussian-chain.ts';
 import { smc, smcOptions } from '#pipelines/decoding/smc.ts';
 import { svdd, svddOptions } from '#pipelines/decoding/svdd.ts';
 import { guessValue, type ValueFunction } from '#pipelines/decoding/value.ts';
 import { type SampleRow, sampleLoop } from '#pipelines/sampling/loop.ts';
+import type { Decoded, Decoding, Score } from '#pipelines/sampling/steering.ts';
 import type { GaussianSchedule } from '#pipelines/schedulers/types.ts';
 import { exactEpsilon, exactLaw, toySchedule } from '#test/pipelines/sampling/gaussian.ts';
 import { estimate, finish, gaussianToy, mean } from './toys.ts';

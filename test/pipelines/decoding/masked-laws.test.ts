@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { bestOfN } from '#pipelines/decoding/best-of-n.ts';
-import type { Decoded, Decoding, DecodingStep, Score } from '#pipelines/decoding/chain.ts';
 import { type MaskedAnswer, type MaskedState, maskedChain } from '#pipelines/decoding/masked-chain.ts';
 import { smc, smcOptions } from '#pipelines/decoding/smc.ts';
 import { svdd, svddOptions } from '#pipelines/decoding/svdd.ts';
 import { completionValue, guessValue, type ValueFunction } from '#pipelines/decoding/value.ts';
 import { maskedLoop } from '#pipelines/sampling/masked-loop.ts';
+import type { Decoded, Decoding, DecodingStep, Score } from '#pipelines/sampling/steering.ts';
 import { createMaskedSchedule, parseMaskedSchedulerConfig } from '#pipelines/schedulers/index.ts';
 import { TOY_A, type ToyLaw } from '#test/support/masked-toy.ts';
 import { estimate, finish, maskedToy, placeOf, tableReward } from './toys.ts';

@@ -1,0 +1,53 @@
+import type { GaussianSchedule, MaskedSchedule } from '#pipelines/schedulers/types.ts';
+import type { Denoiser } from './denoiser.ts';
+import type { SampleRow } from './loop.ts';
+import type { MaskedDenoiser, MaskedRow } from './masked-loop.ts';
+
+/** What a decoder hands to a reward: numbers of a picture `[C, H, W]` as the model makes them, or token ids `[L]`. */
+export type Clean = Float32Array | Int32Array;
+
+/** Finite numbers, one per sample, higher is better. Counted: one call each. */
+export type Score = (samples: readonly Clean[], rows: readonly number[]) => Promise<Float64Array>;
+
+/** What guided samples came to, and what they cost. */
+export interface Decoded {
+  /** One per row, or one per population where rows compete. */
+  readonly samples: readonly Clean[];
+  readonly rewards: Float64Array;
+  /**
+   * Log importance weights: E[W] = E_p[exp(r/α)] and E[W f(x)] / E[W] = E_{p*}[f] exactly, p* ∝ p·exp(r/α). Null where the
+   * method has none (argmax selection).
+   */
+  readonly logWeights: Float64Array | null;
+}
+
+/** After each step. */
+export interface DecodingStep {
+  /** 1 … total. */
+  readonly step: number;
+  readonly total: number;
+  /** The best guess of each row's finished sample where the decoder has one anyway, else null. */
+  readonly guesses: readonly (Clean | null)[];
+  /** Values of the candidates of each row, best guess at their rewards; empty where none were compared. */
+  readonly values: readonly Float64Array[];
+  /** Which candidate each row went on with; for populations, which row it descends from. */
+  readonly chosen: readonly number[];
+}
+
+/** A decoder at work: steps as they happen, then the result. Stop iterating to cancel. */
+export type Decoding = AsyncGenerator<DecodingStep, Decoded>;
+
+/** How rewards steer sampling: a decoder with its settings, for any model. */
+export interface Steering {
+  readonly name: string;
+  /** Rows that compete for one sample: neighbours, of one condition. 1 where rows do not compete. */
+  readonly perSample: number;
+  gaussian<C>(
+    work: { denoiser: Denoiser<C>; schedule: GaussianSchedule; rows: readonly SampleRow<C>[] },
+    score: Score,
+  ): Decoding;
+  masked<C>(
+    work: { denoiser: MaskedDenoiser<C>; schedule: MaskedSchedule; rows: readonly MaskedRow<C>[] },
+    score: Score,
+  ): Decoding;
+}
