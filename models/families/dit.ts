@@ -3,11 +3,11 @@ import { classLabel, classNames } from './class-label.ts';
 import type { ImageFamily, ImageModel } from './family.ts';
 import { latentChannels, sizePlan, vaePlan } from './latent.ts';
 import {
+  checkInputs,
   fixed,
   inputNamed,
   inputOf,
   numberIn,
-  refuseUnknownInputs,
   requiredDenoiser,
   requiredScheduler,
   resultOf,
@@ -46,12 +46,12 @@ export const dit: ImageFamily = {
   open,
 };
 
-/** Tokens of the prompt where neither export nor tokenizer says: PixArt-Sigma's. */
-const TOKENS = 300;
+/** Tokens of the prompt where the export does not say: of PixArt-Alpha, which is told the size, and of Sigma. */
+const TOKENS = { alpha: 120, sigma: 300 } as const;
 
 function open(found: FoundFolder): ImageModel {
   const denoiser = requiredDenoiser(found);
-  refuseUnknownInputs(denoiser, INPUTS, TITLE);
+  checkInputs(denoiser, INPUTS, TITLE);
   const vae = vaePlan(found, { scalingFactor: 0.18215 });
   const sample = inputNamed(denoiser, ['hidden_states', 'sample']);
   inputNamed(denoiser, ['timestep']);
@@ -77,7 +77,7 @@ function open(found: FoundFolder): ImageModel {
           textPart(found, 'text_encoder', {
             layer: 'last',
             exactTokens: fixed(context.dims[1]),
-            tokens: TOKENS,
+            tokens: size ? TOKENS.alpha : TOKENS.sigma,
             emphasis: false,
             masksPadding: true,
           }),

@@ -4,11 +4,11 @@ import type { ImageFamily, ImageModel, VaePlan } from './family.ts';
 import { latentChannels, sizePlan, vaePlan } from './latent.ts';
 import { imagePositions } from './pack.ts';
 import {
+  checkInputs,
   fixed,
   inputNamed,
   inputOf,
   numberIn,
-  refuseUnknownInputs,
   requiredDenoiser,
   requiredScheduler,
   resultOf,
@@ -41,7 +41,7 @@ export const flux: ImageFamily = {
 
 function open(found: FoundFolder): ImageModel {
   const denoiser = requiredDenoiser(found);
-  refuseUnknownInputs(denoiser, INPUTS, TITLE);
+  checkInputs(denoiser, INPUTS, TITLE);
   const vae = vaePlan(found, { scalingFactor: 0.3611, shiftFactor: 0.1159 });
   const sample = inputNamed(denoiser, ['hidden_states']);
   const features = fixed(sample.dims[2]) ?? numberIn(denoiser.config, 'in_channels') ?? 4 * (latentChannels(vae) ?? 16);

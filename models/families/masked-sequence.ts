@@ -1,5 +1,5 @@
 import { NorthlightError } from '#models/errors.ts';
-import { fixed, inputNamed, inputOf, refuseUnknownInputs, required } from './ports.ts';
+import { checkInputs, fixed, inputNamed, inputOf, required } from './ports.ts';
 import {
   checkSize,
   parseSequenceConfig,
@@ -71,7 +71,7 @@ export function openMaskedSequence(found: FoundFolder): MaskedModel {
   }
   const time = timeInput(denoiser, config);
   const names = [ids.name, ...(time ? [time.port.name] : []), 'class_labels'];
-  refuseUnknownInputs(denoiser, names, 'masked sequence');
+  checkInputs(denoiser, names, 'masked sequence');
   const [output] = denoiser.signature.outputs.filter((p) => p.name === 'logits').concat(denoiser.signature.outputs);
   if (output === undefined || output.dims.length !== 3) {
     throw refuse(

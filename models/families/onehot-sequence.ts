@@ -1,5 +1,5 @@
 import { NorthlightError } from '#models/errors.ts';
-import { inputNamed, inputOf, refuseUnknownInputs, required, requiredScheduler, resultOf } from './ports.ts';
+import { checkInputs, inputNamed, inputOf, required, requiredScheduler, resultOf } from './ports.ts';
 import { checkSize, parseSequenceConfig, type SequenceBase, sequenceBase } from './sequence-config.ts';
 import type { FoundFolder, SignaturePort } from './types.ts';
 
@@ -36,7 +36,7 @@ export function openOneHotSequence(found: FoundFolder): OneHotModel {
   }
   const sample = inputNamed(denoiser, ['sample', 'x']);
   const time = inputNamed(denoiser, ['timestep', 'timesteps', 'time', 't']);
-  refuseUnknownInputs(denoiser, [sample.name, time.name, 'class_labels'], 'one-hot sequence');
+  checkInputs(denoiser, [sample.name, time.name, 'class_labels'], 'one-hot sequence');
   const rank = sample.dims.length;
   if (sample.dtype !== 'float32' || (rank !== 3 && rank !== 4)) {
     throw new NorthlightError(

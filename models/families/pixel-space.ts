@@ -3,11 +3,11 @@ import { classLabel, classNames } from './class-label.ts';
 import type { ImageFamily, ImageModel } from './family.ts';
 import { sizePlan } from './latent.ts';
 import {
+  checkInputs,
   fixed,
   inputNamed,
   inputOf,
   numberIn,
-  refuseUnknownInputs,
   requiredDenoiser,
   requiredScheduler,
   resultOf,
@@ -36,7 +36,7 @@ function open(found: FoundFolder): ImageModel {
   const denoiser = requiredDenoiser(found);
   const sample = inputNamed(denoiser, ['sample']);
   inputNamed(denoiser, ['timestep']);
-  refuseUnknownInputs(denoiser, ['sample', 'timestep', 'encoder_hidden_states', 'class_labels'], TITLE);
+  checkInputs(denoiser, ['sample', 'timestep', 'encoder_hidden_states', 'class_labels'], TITLE);
   const channels = fixed(sample.dims[1]) ?? numberIn(denoiser.config, 'in_channels');
   const size = sizePlan(denoiser, null, [fixed(sample.dims[2]), fixed(sample.dims[3])], 0, 1);
   if (channels === undefined || size.width === 0 || size.height === 0) {

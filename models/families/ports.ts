@@ -55,10 +55,19 @@ export function requiredScheduler(found: FoundFolder): Readonly<Record<string, u
 }
 
 /**
- * Refuses a network that reads something nobody would give it.
- * @throws {NorthlightError} `model/unknown-input`
+ * Refuses a network that reads something nobody would give it, or numbers of a type that cannot be given.
+ * @throws {NorthlightError} `model/unknown-input`, `model/bfloat16`
  */
-export function refuseUnknownInputs(component: Component, known: readonly string[], family: string): void {
+export function checkInputs(component: Component, known: readonly string[], family: string): void {
+  const { inputs, outputs } = component.signature;
+  const brief = [...inputs, ...outputs].find((p) => p.dtype === 'bfloat16');
+  if (brief !== undefined) {
+    throw new NorthlightError(
+      'model/bfloat16',
+      `${component.path} takes or gives "${brief.name}" in bfloat16, which the runtime does not exchange with programs.`,
+      'Export the model in float16 or float32.',
+    );
+  }
   const strange = component.signature.inputs.map((p) => p.name).filter((name) => !known.includes(name));
   if (strange.length === 0) return;
   const residual = strange.find((name) => name.includes('additional_residual'));

@@ -2,11 +2,11 @@ import { f32, type Tensor } from '#models/tensor/tensor.ts';
 import type { EncodedText, ImageFamily, ImageModel } from './family.ts';
 import { latentChannels, sizePlan, vaePlan } from './latent.ts';
 import {
+  checkInputs,
   fixed,
   inputNamed,
   inputOf,
   numberIn,
-  refuseUnknownInputs,
   requiredDenoiser,
   requiredScheduler,
   resultOf,
@@ -37,7 +37,7 @@ const T5_TOKENS = 256;
 
 function open(found: FoundFolder): ImageModel {
   const denoiser = requiredDenoiser(found);
-  refuseUnknownInputs(denoiser, INPUTS, TITLE);
+  checkInputs(denoiser, INPUTS, TITLE);
   const vae = vaePlan(found, { scalingFactor: 1.5305, shiftFactor: 0.0609 });
   const sample = inputNamed(denoiser, ['hidden_states']);
   const context = inputNamed(denoiser, ['encoder_hidden_states']);

@@ -3,11 +3,11 @@ import type { EncodedText, Feeds, GuidanceKind, ImageModel, TextPart, VaePlan } 
 import { guidanceEmbedding } from './guidance-embedding.ts';
 import { latentChannels, sizePlan, type VaeConstants, vaePlan } from './latent.ts';
 import {
+  checkInputs,
   fixed,
   inputNamed,
   inputOf,
   numberIn,
-  refuseUnknownInputs,
   requiredDenoiser,
   requiredScheduler,
   resultOf,
@@ -46,7 +46,7 @@ export function contextWidth(denoiser: Component | undefined): number | undefine
 /** A latent U-Net: Stable Diffusion 1 and 2, SDXL and its refiner, and what was distilled from them. @throws `model/…` */
 export function openUnet(found: FoundFolder, family: UnetFamily): ImageModel {
   const denoiser = requiredDenoiser(found);
-  refuseUnknownInputs(denoiser, INPUTS, family.title);
+  checkInputs(denoiser, INPUTS, family.title);
   const vae = vaePlan(found, family.vae);
   const sample = inputNamed(denoiser, ['sample']);
   const output = resultOf(denoiser);

@@ -36,10 +36,11 @@ export function stackFor(port: SignaturePort, parts: readonly Tensor<'float32'>[
   );
 }
 
-/** A timestep for every row; a scalar where the port has no axes. */
+/** A timestep for every row; one for all where the port has no axes, or one of size 1. */
 export function timestepFor(port: SignaturePort, rows: number, timestep: number): Tensor {
-  const dims = port.dims.length === 0 ? [] : [rows];
-  return toPort(port.dtype, f32(dims, new Float32Array(dims.length === 0 ? 1 : rows).fill(timestep)));
+  const [first] = port.dims;
+  const count = first === undefined ? 1 : typeof first === 'number' && first > 0 ? first : rows;
+  return toPort(port.dtype, f32(first === undefined ? [] : [count], new Float32Array(count).fill(timestep)));
 }
 
 /** The numbers of an output, whatever floating-point type it has. */

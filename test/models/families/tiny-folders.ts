@@ -6,6 +6,7 @@ import { writeModel } from '#models/onnx/write.ts';
 import type { DType } from '#models/tensor/tensor.ts';
 import {
   type TinyInput,
+  type TinyTimestep,
   tinyDenoiser,
   tinyTextEncoder,
   tinyVaeDecoder,
@@ -13,6 +14,7 @@ import {
   withHalfPorts,
   withHalfWeights,
   withInput,
+  withPorts,
 } from './tiny-graphs.ts';
 
 /**
@@ -150,7 +152,7 @@ const clip = (width: number, more: Partial<Parameters<typeof tinyTextEncoder>[0]
 /** The files of Stable Diffusion 1 as optimum exports it. */
 export function sd1Files(
   options: {
-    readonly timestep?: { readonly dtype?: DType; readonly scalar?: boolean };
+    readonly timestep?: TinyTimestep;
     readonly output?: string;
     readonly width?: number;
     readonly channels?: number;
@@ -417,6 +419,7 @@ export const TINY_FOLDERS: readonly TinyFolder[] = [
   folder('timestep-int32-batch', 'sd1', () => sd1Files({ timestep: { dtype: 'int32' } })),
   folder('timestep-float32-batch', 'sd1', () => sd1Files({ timestep: {} })),
   folder('timestep-float16-scalar', 'sd1', () => sd1Files({ timestep: { dtype: 'float16', scalar: true } })),
+  folder('timestep-float32-one', 'sd1', () => sd1Files({ timestep: { one: true } })),
   folder('baked', 'sd1', () => sd1Files({ baked: true, batch: 1 })),
   folder('baked-batch-2', 'sd1', () => sd1Files({ baked: true, batch: 2 })),
   folder('float16', 'sd1', () => every(sd1Files(), withHalfPorts)),
@@ -437,6 +440,16 @@ export const TINY_FOLDERS: readonly TinyFolder[] = [
   },
   folder('inpainting', 'sd1', () =>
     sd1Files({ channels: 9, index: { _class_name: 'StableDiffusionInpaintPipeline' } }),
+  ),
+  folder(
+    'bfloat16',
+    'sd1',
+    () => {
+      const all = sd1Files();
+      const dtypes = new Map([['sample', 'bfloat16' as const]]);
+      return { ...all, 'unet/model.onnx': withPorts(all['unet/model.onnx'] as Model, dtypes) };
+    },
+    'model/bfloat16',
   ),
   folder(
     'controlnet',

@@ -17,13 +17,21 @@ export interface TinyInput {
   readonly batched?: false;
 }
 
+export interface TinyTimestep {
+  readonly dtype?: DType;
+  /** One number for all, expanded inside. */
+  readonly scalar?: boolean;
+  /** One number for all, as a list of one. */
+  readonly one?: boolean;
+}
+
 export interface TinyDenoiser {
   /** Name and shape without batch: `[C, H, W]` or `[tokens, features]`. */
   readonly sample: string;
   readonly dims: readonly number[];
   readonly outChannels?: number;
   readonly output?: string;
-  readonly timestep?: { readonly dtype?: DType; readonly scalar?: boolean };
+  readonly timestep?: TinyTimestep;
   readonly inputs: readonly TinyInput[];
   /** Sizes of the sample are numbers in the file; `batch` too. */
   readonly baked?: boolean;
@@ -78,7 +86,7 @@ export function tinyDenoiser(spec: TinyDenoiser): Model {
   op.output(op.tanh(y), spec.output ?? 'out_sample');
   const batch: Dim = spec.batch ?? 'batch_size';
   const model = op.toModel('tiny-denoiser', (v) => {
-    if (v.name === 'timestep') return [batch as number | string];
+    if (v.name === 'timestep') return [spec.timestep?.one ? 1 : (batch as number | string)];
     const input = spec.inputs.find((i) => i.name === v.name);
     if (input) {
       const own = input.dims.map((d, i) => (input.free?.includes(i) ? `${input.name}_${i}` : d));

@@ -85,6 +85,7 @@ describe('how an export declares the same network', () => {
     'timestep-int64-scalar',
     'timestep-int32-batch',
     'timestep-float32-batch',
+    'timestep-float32-one',
     'timestep-float16-scalar',
     'baked',
     'baked-batch-2',
