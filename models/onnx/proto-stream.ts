@@ -43,6 +43,11 @@ export class ProtoStream {
     return new ProtoStream({ fd, path, start: 0, bytes: new Uint8Array(0) }, 0, sizeBytes, 0);
   }
 
+  /** Where in the file the next byte to be read is. */
+  get position(): number {
+    return this.#pos;
+  }
+
   next(): number {
     if (this.#pos >= this.#end) return 0;
     const tag = this.#unsigned();

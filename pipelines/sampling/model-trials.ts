@@ -74,10 +74,12 @@ async function denoiserTrial(directory: string, threads: number | undefined): Pr
 }
 
 /** What the pipeline would feed the network: it is asked, with a session that only writes down what it gets. */
-async function stepFeeds({ model, unetPath }: ModelFolder): Promise<Record<string, Tensor>> {
+export async function stepFeeds(
+  { model, unetPath }: ModelFolder,
+  { width, height }: { readonly width: number; readonly height: number } = model.size,
+): Promise<Record<string, Tensor>> {
   const rng = new Rng(0).fork('trial');
-  const { width, height } = model.size;
-  const dims = latentDims(model, model.size);
+  const dims = latentDims(model, { width, height });
   let seen: Record<string, Tensor> = {};
   const session: Session = {
     inputs: [],

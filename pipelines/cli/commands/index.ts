@@ -4,6 +4,7 @@ import type { Command } from '#pipelines/cli/command.ts';
 export const commands: Readonly<Record<string, () => Promise<Command>>> = {
   'models list': async () => (await import('./models-list.ts')).modelsList as Command,
   'models inspect': async () => (await import('./models-inspect.ts')).modelsInspect as Command,
+  'models bake': async () => (await import('./models-bake.ts')).modelsBake as Command,
   sample: async () => (await import('./sample.ts')).sample as Command,
   reproduce: async () => (await import('./reproduce.ts')).reproduce as Command,
   score: async () => (await import('./score.ts')).score as Command,
