@@ -1,5 +1,7 @@
-import { readFileSync } from 'node:fs';
-import { beforeEach, describe, expect, test, vi } from 'vitest';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { createFakeElectron, type FakeChild, type FakeElectron, FakePort } from '#test/electron/fake-electron.ts';
 
 /**
@@ -262,6 +264,24 @@ describe('the engine', () => {
     expect(compute.killed).toBe(true);
     compute.emit('exit', 15);
     expect(engineOf(fake).messages.at(-1)!.message).toEqual({ t: 'compute-exit', id: 7, detail: 'exit code 15' });
+  });
+
+  test('makes thumbnails for the page: asked once for each, answered with a file, and never left waiting by a crash', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'northlight-thumb-'));
+    onTestFinished(() => rmSync(folder, { recursive: true }));
+    const file = join(folder, `${'ab'.repeat(32)}.webp`);
+    writeFileSync(file, 'small');
+    const ask = (hash: string) =>
+      fake.handlers.protocol!(new Request(`app://bundle/thumb/${hash}`) as never) as Promise<Response>;
+    const engine = engineOf(fake);
+    const asked = () => engine.messages.filter(({ message }) => (message as { t: string }).t === 'thumbnail');
+    const answers = [ask('ab'.repeat(32)), ask('ab'.repeat(32)), ask('cd'.repeat(32)), ask('ef'.repeat(32))];
+    await vi.waitFor(() => expect(asked()).toHaveLength(3));
+    engine.emit('message', { t: 'thumbnail', hash: 'ab'.repeat(32), path: file });
+    engine.emit('message', { t: 'thumbnail', hash: 'cd'.repeat(32), path: null });
+    engine.emit('exit', 134);
+    expect((await Promise.all(answers)).map(({ status }) => status)).toEqual([200, 200, 404, 404]);
+    expect(await (await answers[0]!).text()).toBe('small');
   });
 
   test('is started again after a crash, with growing pauses, and given up after three', async () => {
