@@ -146,6 +146,10 @@ function refuseForSequences(options: Options): void {
     ['--negative', options.negative !== ''],
     ['--size', options.size !== undefined],
     ['--init', options.init !== undefined],
+    ['--image', options.image !== undefined],
+    ['--mask', options.mask !== undefined],
+    ['--strength', options.strength !== undefined],
+    ['--tile', options.tile !== undefined],
     ['--keep-trajectories', options.keepTrajectories],
   ];
   const [first] = given.filter(([, isGiven]) => isGiven);

@@ -246,6 +246,12 @@ export const generateInput = z.object({
   keepTrajectories: z.boolean().default(true),
   /** All pictures of one prompt start from the same noise (as D3PO's pairs do). */
   shareInitialNoise: z.boolean().default(false),
+  /** A picture of this project to start from (sample id or hash); null: noise alone. */
+  initImage: z.string().nullable().default(null),
+  /** How much of it may change: 0 nothing, 1 everything. */
+  strength: z.number().min(0).max(1).default(0.6),
+  /** A picture of this project, white where `initImage` shall change; null: everywhere. */
+  mask: z.string().nullable().default(null),
 });
 
 /** Orders of the gallery; the last two go by the scores of a reward and hold only what it has scored. */

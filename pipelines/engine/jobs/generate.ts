@@ -11,6 +11,7 @@ export const generate: JobFunction = async (payload, context) => {
         modelPath: p.modelPath,
         adapterPath: p.adapterPath,
         side: null,
+        start: p.start ? { ...p.start, mask: p.start.mask ?? undefined } : null,
         settings: {
           scheduler: p.scheduler,
           steps: p.steps,

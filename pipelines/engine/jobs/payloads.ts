@@ -21,6 +21,7 @@ export const generatePayload = z.object({
   count: z.number().int().min(1),
   keepTrajectories: z.boolean(),
   shareInitialNoise: z.boolean(),
+  start: z.object({ picture: z.string(), mask: z.string().nullable(), strength: z.number() }).nullish(),
 });
 export type GeneratePayload = z.infer<typeof generatePayload>;
 

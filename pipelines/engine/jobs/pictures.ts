@@ -11,7 +11,8 @@ import {
   type PictureRequest,
   type SamplingSettings,
 } from '#pipelines/sampling/generate.ts';
-import { loadPipeline } from '#pipelines/sampling/pipeline.ts';
+import { readStart, type StartFiles } from '#pipelines/sampling/initial-picture.ts';
+import { loadPipeline, sizeOf } from '#pipelines/sampling/pipeline.ts';
 import { writeTrajectory } from '#pipelines/sampling/trajectory.ts';
 import { stopIfAsked } from './control.ts';
 import { openJournal } from './journal.ts';
@@ -26,6 +27,8 @@ export interface PictureSet {
   readonly side: 'A' | 'B' | null;
   readonly settings: SamplingSettings;
   readonly requests: readonly PictureRequest[];
+  /** Picture files that all of them start from. */
+  readonly start?: StartFiles | null;
 }
 
 const PREVIEW_EVERY = 3;
@@ -67,8 +70,10 @@ export async function makePictures(sets: readonly PictureSet[], context: JobCont
       });
       try {
         let lastPreview = 0;
+        const start = set.start && (await readStart(set.start, sizeOf(pipeline.folder, set.settings)));
         const stream = generatePictures({
           pipeline,
+          ...(start ? { start } : {}),
           settings: set.settings,
           requests: missing.map((m) => m.request),
           previewEvery: PREVIEW_EVERY,
@@ -105,7 +110,7 @@ export async function makePictures(sets: readonly PictureSet[], context: JobCont
   }
 }
 
-const samplePath = (project: string, hash: string) => join(project, 'samples', `${hash}.png`);
+export const samplePath = (project: string, hash: string) => join(project, 'samples', `${hash}.png`);
 
 /** Content-addressed: an equal picture is already there. */
 export function storeBlob(project: string, png: Buffer): string {
