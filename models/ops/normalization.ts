@@ -1,3 +1,4 @@
+import { NorthlightError } from '#models/errors.ts';
 import type { GraphBuilder, Value } from '#models/onnx/builder.ts';
 import { isHalf } from '#models/tensor/half.ts';
 import { f32, fromNumbers, numel, toNumbers } from '#models/tensor/tensor.ts';
@@ -137,7 +138,16 @@ export const groupNormalization = defineOp({
 export const batchNormalization = defineOp({
   opType: 'BatchNormalization',
   sinceVersion: 15,
-  infer: ({ x }) => [x(0)],
+  infer: ({ x, node, attrs }) => {
+    if (attrs.int('training_mode', 0) === 1) {
+      throw new NorthlightError(
+        'graph/training-mode',
+        `BatchNormalization "${node.name}" normalises by the statistics of the batch and updates its own.`,
+        'Export the model for inference (model.eval() in PyTorch): its statistics are then fixed.',
+      );
+    }
+    return [x(0)];
+  },
   grad: (c) => {
     const { op, x, needs } = c;
     const dy = widened(op, c.dy);

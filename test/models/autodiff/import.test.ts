@@ -100,6 +100,28 @@ describe('importing a graph', () => {
     expect(importing('my.lab')).toThrow(/Operator my\.lab::NoSuchOp at node "\/mid\/act"/);
   });
 
+  test('a BatchNormalization that trains is refused by name, with what to do', () => {
+    const names = ['scale', 'shift', 'mean', 'variance'];
+    const model = buildModel({
+      opset: 15,
+      inputs: { x: [2, 3, 4, 4] },
+      weights: Object.fromEntries(names.map((name) => [name, f32([3], [1, 1, 1])])),
+      nodes: [
+        {
+          op: 'BatchNormalization',
+          in: ['x', ...names],
+          out: ['y', 'new_mean', 'new_variance'],
+          attributes: { training_mode: int(1) },
+          name: 'norm',
+        },
+      ],
+      outputs: { y: 'float32' },
+    });
+    expect(() => importGraph(createBuilder(), model, { inputs: {} })).toThrow(
+      expect.objectContaining({ code: 'graph/training-mode', message: expect.stringContaining('"norm"') }),
+    );
+  });
+
   test('a shape that depends on data is refused with the node that needs it', () => {
     const model = buildModel({
       opset: 17,
