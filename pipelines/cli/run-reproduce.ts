@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { NorthlightError } from '#models/errors.ts';
 import { hashModelFolder } from '#models/families/index.ts';
-import { writeFileAtomic } from '#models/files.ts';
+import { sha256File, writeFileAtomic } from '#models/files.ts';
 import { readPictureSettings } from '#pipelines/images/settings/index.ts';
 import { reproducePicture } from '#pipelines/sampling/reproduce.ts';
 import { hashAdapter } from '#pipelines/sampling/used-adapters.ts';
@@ -16,6 +16,8 @@ interface Options extends CommonOptions {
   readonly file: string;
   readonly model?: string | undefined;
   readonly lora: readonly string[];
+  readonly image?: string | undefined;
+  readonly mask?: string | undefined;
   readonly out?: string | undefined;
 }
 
@@ -27,6 +29,7 @@ export async function runReproduce(options: Options, io: Io) {
     picture: file,
     modelPath,
     adapters: adaptersAtHand(options),
+    pictureOf: (hash) => [options.image, options.mask].find((path) => path && sha256File(path) === hash) ?? null,
     ...(options.provider === 'auto' ? {} : { provider: options.provider }),
     ...(options.threads ? { threads: options.threads } : {}),
     onStep: ({ step, total }) => io.progress('making the picture again', step, total),

@@ -133,7 +133,7 @@ export async function* generatePictures(options: GenerateOptions): AsyncGenerato
     ...(begin?.extraChannels ? { extraChannels: begin.extraChannels } : {}),
   });
   const size = numel(dims);
-  const modelHash = hashModelFolder(pipeline.folder.path);
+  const modelHash = hashOfModel(pipeline);
   const adapters = usedAdapters(pipeline.options);
   const batch = options.batch ?? 4;
   for (let start = 0; start < requests.length; start += batch) {
@@ -220,6 +220,15 @@ export async function* generatePictures(options: GenerateOptions): AsyncGenerato
       };
     }
   }
+}
+
+/** Reading the files of a large model takes seconds, and a run draws many strips. */
+const modelHashes = new WeakMap<ImagePipeline, string>();
+
+function hashOfModel(pipeline: ImagePipeline): string {
+  const hash = modelHashes.get(pipeline) ?? hashModelFolder(pipeline.folder.path);
+  modelHashes.set(pipeline, hash);
+  return hash;
 }
 
 const hashesOf = ({ pictureHash, maskHash }: PictureStart) => ({ picture: pictureHash, mask: maskHash });

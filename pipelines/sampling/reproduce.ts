@@ -11,6 +11,7 @@ import { amplifiedDifference, type PictureDifference, pictureDifference } from '
 import { decodeImage, encodePng } from '#pipelines/images/images.ts';
 import { type NorthlightSettings, readPictureSettings } from '#pipelines/images/settings/index.ts';
 import { generatePictures, type Picture, type StepReport, startHashOf } from './generate.ts';
+import { readStart, type StartFiles } from './initial-picture.ts';
 import { type ImagePipeline, loadPipeline, sizeOf } from './pipeline.ts';
 
 export interface ReproduceOptions {
@@ -19,6 +20,8 @@ export interface ReproduceOptions {
   readonly modelPath: string;
   /** Adapter files at hand, by the SHA-256 that pictures name them by. */
   readonly adapters: ReadonlyMap<string, string>;
+  /** Path of a start picture or mask by its SHA-256; null where it is not at hand. */
+  readonly pictureOf?: (hash: string) => string | null;
   readonly provider?: Provider | undefined;
   readonly threads?: number | undefined;
   readonly onStep?: (report: StepReport) => void;
@@ -41,8 +44,8 @@ export interface Reproduction {
 
 /**
  * Makes one of our pictures again from the settings in its file, and says how far it is from the original.
- * @throws {NorthlightError} `reproduce/…` where it cannot be made: no settings, an adapter that is gone, a start
- * picture; and what the model, the runtime or the picture name.
+ * @throws {NorthlightError} `reproduce/…` where it cannot be made: no settings, an adapter that is gone, a start picture
+ * or mask that is not at hand; and what the model, the runtime or the picture name.
  */
 export async function reproducePicture(options: ReproduceOptions): Promise<Reproduction> {
   const { picture } = options;
@@ -54,13 +57,7 @@ export async function reproducePicture(options: ReproduceOptions): Promise<Repro
       'Choose a picture that Northlight made, as it was written: other programs often drop what is inside.',
     );
   }
-  if (own.denoising !== null) {
-    throw new NorthlightError(
-      'reproduce/start-picture',
-      'The picture was made from another picture, which its file does not hold.',
-      'Make it again in Generate with the same start picture.',
-    );
-  }
+  const start = startFiles(own, options);
   const adapters = own.adapters.map((adapter) => ({
     path: adapterFile(adapter, options.adapters),
     weight: adapter.weight,
@@ -73,7 +70,7 @@ export async function reproducePicture(options: ReproduceOptions): Promise<Repro
     ...(options.threads ? { threads: options.threads } : {}),
   });
   try {
-    const again = await makeAgain(own, pipeline, options);
+    const again = await makeAgain(own, start, pipeline, options);
     const [a, b] = [await decodeImage(original), { data: again.rgb, width: again.width, height: again.height }];
     const difference = pictureDifference(a, b);
     const sameFile = again.png.equals(original);
@@ -92,6 +89,21 @@ export async function reproducePicture(options: ReproduceOptions): Promise<Repro
   }
 }
 
+function startFiles({ start, denoising }: NorthlightSettings, { pictureOf }: ReproduceOptions): StartFiles | null {
+  if (denoising === null) return null;
+  const find = (hash: string | null | undefined, what: string): string => {
+    const path = hash ? (pictureOf?.(hash) ?? null) : null;
+    if (path !== null) return path;
+    throw new NorthlightError(
+      'reproduce/start-missing',
+      `The picture started from another one, and ${what} (SHA-256 ${hash?.slice(0, 10) ?? 'unknown'}…) is not here.`,
+      'Give its file with --image or --mask to: northlight reproduce',
+    );
+  };
+  const picture = find(start?.picture, 'that one');
+  return { picture, strength: denoising, ...(start?.mask ? { mask: find(start.mask, 'the mask') } : {}) };
+}
+
 function adapterFile(adapter: NorthlightSettings['adapters'][number], known: ReadonlyMap<string, string>): string {
   const path = known.get(adapter.hash);
   if (path !== undefined && existsSync(path)) return path;
@@ -104,12 +116,14 @@ function adapterFile(adapter: NorthlightSettings['adapters'][number], known: Rea
 
 async function makeAgain(
   own: NorthlightSettings,
+  files: StartFiles | null,
   pipeline: ImagePipeline,
   options: ReproduceOptions,
 ): Promise<Picture> {
   const pictures = generatePictures({
     pipeline,
     settings: own,
+    ...(files ? { start: await readStart(files, sizeOf(pipeline.folder, own)) } : {}),
     requests: [{ prompt: own.prompt, index: own.index, noiseIndex: own.noiseIndex }],
     ...(options.onStep ? { onStep: options.onStep } : {}),
     ...(options.checkpoint ? { checkpoint: options.checkpoint } : {}),

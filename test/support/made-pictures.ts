@@ -4,6 +4,7 @@ import { findLoraTargets } from '#models/training/lora.ts';
 import { writeLoraFile } from '#models/training/lora-file.ts';
 import { readPngText, withPngText } from '#pipelines/images/png-text.ts';
 import { generatePictures, type SamplingSettings } from '#pipelines/sampling/generate.ts';
+import { readStart, type StartFiles } from '#pipelines/sampling/initial-picture.ts';
 import { type AdapterFile, loadPipeline } from '#pipelines/sampling/pipeline.ts';
 import { randomLora } from '#test/models/training/lora-network.ts';
 import { writeTinyModel } from './tiny-model.ts';
@@ -19,10 +20,17 @@ const SETTINGS: SamplingSettings = {
 };
 
 /** One picture of two steps, the fourth of its batch, by a model folder. */
-export async function makePicture(path: string, model: string, adapters: AdapterFile[] = []): Promise<void> {
+export async function makePicture(
+  path: string,
+  model: string,
+  adapters: AdapterFile[] = [],
+  from?: StartFiles,
+): Promise<void> {
   const pipeline = await loadPipeline(model, { adapters, threads: 1 });
   const requests = [{ prompt: 'a red tulip', index: 3, noiseIndex: 1 }];
-  for await (const made of generatePictures({ pipeline, settings: SETTINGS, requests })) writeFileSync(path, made.png);
+  const start = from ? { start: await readStart(from, pipeline.model.size) } : {};
+  const pictures = generatePictures({ pipeline, settings: SETTINGS, requests, ...start });
+  for await (const made of pictures) writeFileSync(path, made.png);
   await pipeline.close();
 }
 

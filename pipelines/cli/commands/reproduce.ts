@@ -11,6 +11,8 @@ export const reproduce = defineCommand({
     file: z.string().min(1).describe('a picture made by Northlight'),
     model: z.string().min(1).optional().describe('model folder, or the name of a bundled model'),
     lora: z.array(z.string().min(1)).default([]).describe('adapter file that the picture may need'),
+    image: z.string().min(1).optional().describe('the picture it started from, if it started from one'),
+    mask: z.string().min(1).optional().describe('the mask of what could change'),
     out: z.string().min(1).optional().describe('folder for reproduction.png and, if they differ, difference.png'),
   }),
   positionals: ['file'],

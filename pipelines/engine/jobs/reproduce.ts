@@ -1,9 +1,10 @@
+import { existsSync } from 'node:fs';
 import type { Reproduction } from '#pipelines/engine/contract.ts';
 import type { JobFunction } from '#pipelines/engine/job-protocol.ts';
 import { reproducePicture } from '#pipelines/sampling/reproduce.ts';
 import { stopIfAsked } from './control.ts';
 import { reproducePayload } from './payloads.ts';
-import { storeBlob } from './pictures.ts';
+import { samplePath, storeBlob } from './pictures.ts';
 
 /** Makes one picture again from the settings in its file and compares the two. */
 export const reproduce: JobFunction = async (payload, context): Promise<Reproduction> => {
@@ -12,6 +13,10 @@ export const reproduce: JobFunction = async (payload, context): Promise<Reproduc
     picture: p.picturePath,
     modelPath: p.modelPath,
     adapters: new Map(p.adapters.map((adapter) => [adapter.hash, adapter.path])),
+    pictureOf: (hash) => {
+      const path = samplePath(context.project, hash);
+      return existsSync(path) ? path : null;
+    },
     ...(context.threads ? { threads: context.threads } : {}),
     onStep: ({ step, total }) => context.progress('making the picture again', step, total),
     checkpoint: () => stopIfAsked(context),

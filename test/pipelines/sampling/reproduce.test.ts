@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -73,11 +74,20 @@ describe('a picture made again', () => {
     expect(found.notes.join()).toMatch(/made on webgpu.*Northlight 0\.0\.1/);
   });
 
-  test('from another picture, or by another program, is refused by name', async () => {
-    const path = edited('start.png', (s) => {
-      s.denoising = 0.5;
+  test('from another picture needs that picture, by its content', async () => {
+    const path = join(folder, 'started.png');
+    await makePicture(path, made.model, [], { picture: made.plain, strength: 0.5 });
+    const hash = createHash('sha256').update(readFileSync(made.plain)).digest('hex');
+    const pictureOf = (asked: string) => (asked === hash ? made.plain : null);
+    const options = { picture: path, modelPath: made.model, adapters: new Map(), threads: 1 };
+    expect(await reproducePicture({ ...options, pictureOf })).toMatchObject({ identical: 'file', notes: [] });
+    await expect(reproducePicture(options)).rejects.toMatchObject({
+      code: 'reproduce/start-missing',
+      message: expect.stringContaining(hash.slice(0, 10)),
     });
-    await expect(again(path, made.model)).rejects.toMatchObject({ code: 'reproduce/start-picture' });
+  });
+
+  test('without our settings is refused by name', async () => {
     const bare = edited('bare.png', (s) => {
       delete s.model;
     });
