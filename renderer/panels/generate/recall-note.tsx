@@ -27,6 +27,8 @@ function usePictureDrop(): void {
       void recallPicture(file);
     };
     const drop = (event: DragEvent) => {
+      // A field that takes pictures of its own has it already.
+      if (event.defaultPrevented) return;
       // Whatever is dropped must not replace the page.
       event.preventDefault();
       take(event, event.dataTransfer);
