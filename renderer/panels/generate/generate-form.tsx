@@ -17,6 +17,7 @@ import { useAction } from '#renderer/state/use-action.ts';
 import { edit, formProblems, generateInput, insertPrompt, show, useGenerate } from './generate-store.ts';
 import { RecallNote } from './recall-note.tsx';
 import { SCHEDULERS, schedulerNamed } from './schedulers.ts';
+import { StartPicture } from './start-picture.tsx';
 import { useTokenCounts } from './use-token-counts.ts';
 import { WEIGHT_KEYS } from './weight-keys.ts';
 
@@ -82,6 +83,7 @@ export function GenerateForm() {
           </fieldset>
         )}
         <RecallNote />
+        <StartPicture problem={problems.strength ?? null} />
         <SelectField
           label="Model"
           value={modelId ?? ''}

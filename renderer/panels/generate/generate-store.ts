@@ -20,6 +20,9 @@ export interface GenerateForm {
   scheduler: SamplerName;
   keepTrajectories: boolean;
   shareInitialNoise: boolean;
+  /** The picture to start from; null: noise alone. */
+  start: { readonly hash: string; readonly prompt: string } | null;
+  strength: number | null;
 }
 
 interface GenerateState {
@@ -44,6 +47,8 @@ const fresh: GenerateForm = {
   scheduler: 'ddim',
   keepTrajectories: true,
   shareInitialNoise: false,
+  start: null,
+  strength: 0.6,
 };
 
 function rememberedForm(): GenerateForm {
@@ -66,7 +71,8 @@ export const useGenerate = create<GenerateState>(() => ({
 
 export function edit(change: Partial<GenerateForm>): void {
   useGenerate.setState((s) => ({ form: { ...s.form, ...change } }));
-  remember('generate', JSON.stringify(useGenerate.getState().form));
+  // The next project may not have the picture to start from.
+  remember('generate', JSON.stringify({ ...useGenerate.getState().form, start: null }));
 }
 
 /** Fills the form with what made a picture, and takes its model and adapter in hand. */
@@ -77,6 +83,12 @@ export function takeSettings(sample: Sample): void {
     scheduler: schedulerNamed(scheduler)?.value ?? 'ddim',
   });
   choose({ modelId, adapterId });
+}
+
+/** Takes a picture to start from, with its prompt where there is none yet. */
+export function startFrom({ hash, prompt }: Pick<Sample, 'hash' | 'prompt'>): void {
+  const { prompts } = useGenerate.getState().form;
+  edit({ start: { hash, prompt }, ...(promptLines(prompts).length === 0 ? { prompts: prompt } : {}) });
 }
 
 export const insertPrompt = (prompt: string) =>
@@ -90,7 +102,7 @@ export function formProblems(form: GenerateForm): Partial<Record<keyof GenerateF
     if (value === null || !Number.isInteger(value) || value < min || value > max)
       problems[key] = `A whole number, ${min} to ${max}.`;
   };
-  const between = (key: 'guidanceScale' | 'eta', min: number, max: number) => {
+  const between = (key: 'guidanceScale' | 'eta' | 'strength', min: number, max: number) => {
     const value = form[key];
     if (value === null || !(value >= min && value <= max)) problems[key] = `A number, ${min} to ${max}.`;
   };
@@ -99,6 +111,11 @@ export function formProblems(form: GenerateForm): Partial<Record<keyof GenerateF
   whole('seed', 0, 2 ** 31 - 1);
   between('guidanceScale', 0, 30);
   between('eta', 0, 1);
+  if (form.start) {
+    between('strength', 0, 1);
+    if (Math.floor((form.steps ?? 0) * (form.strength ?? 0)) === 0)
+      problems.strength ??= 'No step is left: choose more strength, or more steps.';
+  }
   const lines = promptLines(form.prompts);
   if (lines.length > 1000) problems.prompts = `${lines.length} prompts; at most 1000 at once.`;
   if (form.keepTrajectories && form.eta === 0)
@@ -118,10 +135,11 @@ export function generateInput(
   const { count, steps, guidanceScale, seed, eta } = form;
   if (!modelId || prompts.length === 0 || Object.keys(formProblems(form)).length > 0) return null;
   if (count === null || steps === null || guidanceScale === null || seed === null || eta === null) return null;
-  const { negativePrompt, scheduler, keepTrajectories, shareInitialNoise } = form;
+  const { negativePrompt, scheduler, keepTrajectories, shareInitialNoise, start, strength } = form;
   return {
     ...{ modelId, adapterId, prompts, negativePrompt, count, steps, scheduler, eta, guidanceScale, seed },
     ...{ keepTrajectories, shareInitialNoise },
+    ...(start && strength !== null ? { initImage: start.hash, strength } : {}),
   };
 }
 

@@ -8,7 +8,7 @@ import { ReproducePicture } from '#renderer/components/reproduce-picture.tsx';
 import { SampleFacts } from '#renderer/components/sample-facts.tsx';
 import { useShortcuts } from '#renderer/state/shortcuts.ts';
 import { useAction } from '#renderer/state/use-action.ts';
-import { star, takeSettings, useGenerate } from './generate-store.ts';
+import { star, startFrom, takeSettings, useGenerate } from './generate-store.ts';
 
 /** One picture and everything needed to make it again. */
 export function SampleDetail({ id, open, close }: { id: string; open(id: string): void; close(): void }) {
@@ -39,6 +39,10 @@ export function SampleDetail({ id, open, close }: { id: string; open(id: string)
     takeSettings(sample);
     close();
   };
+  const begin = () => {
+    startFrom(sample);
+    close();
+  };
   return (
     <Dialog title={sample.prompt} close={close} testId="sample-detail">
       <div className="detail">
@@ -52,6 +56,9 @@ export function SampleDetail({ id, open, close }: { id: string; open(id: string)
               {sample.starred ? 'Starred' : 'Star'}
             </Button>
             <Button onClick={again}>Use these settings</Button>
+            <Button onClick={begin} data-testid="use-as-start">
+              Use as start
+            </Button>
           </div>
           <ReproducePicture key={sample.id} sample={sample} />
           <div className="row">
