@@ -1,18 +1,23 @@
-import { z } from 'zod';
+import type { z } from 'zod';
 import { NorthlightError } from '#models/errors.ts';
+import { suggestion } from '#models/nearest.ts';
 import type { SessionOptions } from '#models/runtime/session.ts';
 import { brightness } from './brightness.ts';
 import type { BuiltInReward } from './built-in.ts';
 import { colourfulness } from './colourfulness.ts';
+import { type Combination, type CombinedReward, combineRewards, type Weighted } from './combine.ts';
 import { compressibility } from './compressibility.ts';
 import { incompressibility } from './incompressibility.ts';
 import { createOnnxReward } from './onnx.ts';
 import { createPromptAgreement, promptAgreement } from './prompt-agreement.ts';
+import { openProperty, rewardOfItems } from './property.ts';
+import { sequenceRewards } from './sequences/index.ts';
+import { parseOptions, parseRewardSpec } from './spec.ts';
 import { symmetry } from './symmetry.ts';
 import type { Reward } from './types.ts';
 import { warmth } from './warmth.ts';
 
-/** The rewards that ship, by name. */
+/** The rewards of pictures that ship, by name. */
 export const builtInRewards: ReadonlyMap<string, BuiltInReward> = new Map(
   [brightness, colourfulness, compressibility, incompressibility, symmetry, warmth].map((r) => [r.name, r]),
 );
@@ -45,56 +50,36 @@ export async function createReward(spec: string, host: RewardHost = {}): Promise
       session,
     );
   }
-  const builtIn = builtInRewards.get(name);
-  if (builtIn === undefined) {
+  const definition = builtInRewards.get(name) ?? sequenceRewards.get(name);
+  if (definition === undefined) {
+    const known = [...builtInRewards.keys(), promptAgreement.name, ...sequenceRewards.keys()];
     throw new NorthlightError(
       'reward/unknown',
       `There is no reward "${name}".`,
-      `Use one of ${[...builtInRewards.keys(), promptAgreement.name].join(', ')}, or onnx:PATH.`,
+      `${suggestion(name, known)} Rewards are ${known.join(', ')}, and onnx:PATH.`.trim(),
     );
   }
-  return open(builtIn, parseOptions(builtIn, rest), spec);
+  const { measure, kind } = openProperty(definition, parseOptions(definition, rest));
+  return rewardOfItems({ name: spec, higherIsBetter: definition.higherIsBetter ?? true, kinds: [kind] }, measure);
 }
 
-function parseOptions(
-  { name, options }: Pick<BuiltInReward, 'name' | 'options'>,
-  text: string,
-): Record<string, unknown> {
-  const known = Object.keys(options.shape);
-  const refuse = (why: string) =>
-    new NorthlightError(
-      'reward/option',
-      `Reward "${name}": ${why}.`,
-      known.length === 0 ? 'It has no options.' : `Its options are ${known.map((k) => `${k}=…`).join(', ')}.`,
-    );
-  const given = text === '' ? [] : text.split(',').map((part) => part.split('='));
-  for (const parts of given) if (parts.length !== 2) throw refuse(`"${parts.join('=')}" is not key=value`);
-  const parsed = z.safeParse(options, Object.fromEntries(given));
-  if (!parsed.success) {
-    const issue = parsed.error.issues[0]!;
-    throw refuse(`${issue.path.join('.') || 'options'}: ${issue.message}`);
+/**
+ * One reward, higher is better, from `SPEC` or `SPEC@WEIGHT` lines; see {@link combineRewards}.
+ * @throws {NorthlightError} what {@link createReward} throws, and `reward/combine`. Rewards that were opened are closed.
+ */
+export async function createCombinedReward(
+  specs: readonly string[],
+  options: RewardHost & { readonly combine?: Combination } = {},
+): Promise<CombinedReward> {
+  const { combine, ...host } = options;
+  const parts: Weighted[] = [];
+  try {
+    for (const { spec, weight } of specs.map(parseRewardSpec)) {
+      parts.push({ reward: await createReward(spec, host), weight });
+    }
+    return combineRewards(parts, combine);
+  } catch (error) {
+    await Promise.all(parts.map(({ reward }) => reward.close()));
+    throw error;
   }
-  return parsed.data;
-}
-
-function open(builtIn: BuiltInReward, options: Record<string, unknown>, spec: string): Reward {
-  return {
-    name: spec,
-    higherIsBetter: true,
-    async score(items) {
-      const scores = new Float32Array(items.length);
-      for (const [i, item] of items.entries()) {
-        if (item.kind !== 'image') {
-          throw new NorthlightError(
-            'reward/kind',
-            `Item ${i} is a sequence, and the reward "${builtIn.name}" scores pictures.`,
-            'Choose a reward of sequences.',
-          );
-        }
-        scores[i] = await builtIn.score(item, options);
-      }
-      return scores;
-    },
-    close: async () => {},
-  };
 }

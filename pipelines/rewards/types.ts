@@ -19,6 +19,8 @@ export type RewardItem = ImageItem | SequenceItem;
 export interface Reward {
   readonly name: string;
   readonly higherIsBetter: boolean;
+  /** What it can score; absent where only scoring will tell. */
+  readonly kinds?: readonly RewardItem['kind'][];
   score(items: readonly RewardItem[]): Promise<Float32Array>;
   close(): Promise<void>;
 }
