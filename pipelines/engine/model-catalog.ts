@@ -1,6 +1,7 @@
 import { readdirSync, rmSync, statSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { NorthlightError, toPlainError } from '#models/errors.ts';
+import { programVersion } from '#models/version.ts';
 import type { Db } from '#pipelines/store/db.ts';
 import { newId } from '#pipelines/store/ids.ts';
 import { modelReports } from '#pipelines/store/model-reports.ts';
@@ -64,7 +65,7 @@ export function createModelCatalog(
   }
 
   const examine = async (path: string): Promise<{ report: ModelDoctorReport; stamp: string; hash: string }> => {
-    const stamp = `${look.stamp(path)}-${REPORT_VERSION}`;
+    const stamp = `${look.stamp(path)} ${programVersion()}`;
     const kept = modelReports.get(db, path);
     const parsed = kept?.stamp === stamp ? doctorReport.safeParse(kept.report) : undefined;
     if (kept && parsed?.success) return { report: parsed.data, stamp, hash: kept.hash };
@@ -166,9 +167,6 @@ export function createModelCatalog(
     close: () => closing.abort(),
   };
 }
-
-/** Grows when a later version would say something else of the same files. */
-const REPORT_VERSION = 1;
 
 /** What a list shows of a report. */
 function listed(report: ModelDoctorReport): Omit<ModelReport, 'hash'> {
