@@ -57,6 +57,13 @@ export async function reproducePicture(options: ReproduceOptions): Promise<Repro
       'Choose a picture that Northlight made, as it was written: other programs often drop what is inside.',
     );
   }
+  if (own.steering) {
+    throw new NorthlightError(
+      'reproduce/steered',
+      `The picture was steered by "${own.steering.decoder}" with the reward "${own.steering.reward}".`,
+      'Make it again with the command in the manifest beside it: a reward is not kept in a picture.',
+    );
+  }
   const start = startFiles(own, options);
   const adapters = own.adapters.map((adapter) => ({
     path: adapterFile(adapter, options.adapters),
@@ -122,7 +129,8 @@ async function makeAgain(
 ): Promise<Picture> {
   const pictures = generatePictures({
     pipeline,
-    settings: own,
+    // What was decoded whole is decoded whole again, whatever `auto` would choose.
+    settings: { ...own, tile: own.tile ?? 'off' },
     ...(files ? { start: await readStart(files, sizeOf(pipeline.folder, own)) } : {}),
     requests: [{ prompt: own.prompt, index: own.index, noiseIndex: own.noiseIndex }],
     ...(options.onStep ? { onStep: options.onStep } : {}),
