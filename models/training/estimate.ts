@@ -34,6 +34,7 @@ export interface MachineRates {
 }
 
 const VIEWS = new Set(['Reshape', 'Squeeze', 'Unsqueeze', 'Flatten', 'Identity', 'Dropout', 'Constant']);
+const PRODUCTS = new Set(['MatMul', 'FusedMatMul', 'Gemm']);
 /** Operators that the runtime lets write over an input that nobody reads any more. */
 const IN_PLACE = new Set(
   'Add Sub Mul Div Sum Neg Exp Log Sqrt Sigmoid Tanh Relu Abs Softmax Erf Clip Cast Pow Where'.split(' '),
@@ -44,6 +45,13 @@ const HEAVY = new Map(
 );
 /** Products of a network, whose operands come from memory, run at about so much of the rate of one product in the caches. */
 const EFFICIENCY = 0.8;
+/** Kernels compute blocks of 16 columns and rows; a product over few terms spends its time on loading and storing the result. */
+const BLOCK = 16;
+const SHORT = 8;
+/** A convolution whose weight is not a constant cannot have it put in order beforehand. */
+const FED_WEIGHT = 0.75;
+/** Results are copied into fresh memory, page by page: seconds per byte. */
+const COPY_SECONDS = 5e-10;
 /** Passes over fewer bytes run at the cache's rate, over 64 times as many at the memory's, and in between at one in between. */
 const CACHE_BYTES = 2 ** 18;
 
@@ -65,10 +73,27 @@ export function estimateRun(model: Model, types: ReadonlyMap<string, TypedShape>
     const t = types.get(name);
     return sum + (t ? numel(t.dims) * BYTES_PER_ELEMENT[t.dtype] : 0);
   }, 0);
-  const { peak, node, seconds } = walk(model.graph, scopedTypes(types), rates);
+  const { peak, node, seconds } = walk(
+    model.graph,
+    scopedTypes(types),
+    rates,
+    new Set(model.graph.initializers.keys()),
+  );
+  const outputBytes = model.graph.outputs.reduce((sum, { name }) => {
+    const t = types.get(name);
+    return sum + (t ? numel(t.dims) * BYTES_PER_ELEMENT[t.dtype] : 0);
+  }, 0);
   let nodes = 0;
   for (const g of allGraphs(model.graph)) nodes += g.nodes.length;
-  return { activationBytes: peak, weightBytes, inlineBytes, inputBytes, nodes, peakNode: node, seconds };
+  return {
+    activationBytes: peak,
+    weightBytes,
+    inlineBytes,
+    inputBytes,
+    nodes,
+    peakNode: node,
+    seconds: seconds + COPY_SECONDS * outputBytes,
+  };
 }
 
 /** Values copied into scopes have the types of their originals. */
@@ -82,13 +107,21 @@ interface Walk {
   readonly seconds: number;
 }
 
-function walk(graph: Graph, outer: TypeOf, rates: MachineRates): Walk {
+function walk(graph: Graph, outer: TypeOf, rates: MachineRates, constants: ReadonlySet<string>): Walk {
   const own = new Map<string, TypedShape>();
   for (const info of [...graph.inputs, ...graph.outputs, ...graph.valueInfo.values()]) {
     if (info.dims?.every((d) => typeof d === 'number'))
       own.set(info.name, { dtype: info.dtype, dims: info.dims as number[] });
   }
   const typeOf: TypeOf = (name) => own.get(name) ?? outer(name);
+  // Bodies of loops declare what enters and leaves them, not what is in between.
+  for (const n of graph.nodes) {
+    for (const o of n.outputs) {
+      if (o === '' || typeOf(o)) continue;
+      const guess = guessType(n, typeOf);
+      if (guess) own.set(o, guess);
+    }
+  }
   const sizeOf = (name: string) => {
     const t = typeOf(name);
     return t ? numel(t.dims) * BYTES_PER_ELEMENT[t.dtype] : 0;
@@ -130,15 +163,15 @@ function walk(graph: Graph, outer: TypeOf, rates: MachineRates): Walk {
     if (n.opType === 'If') {
       const branch = n.attributes.get('then_branch');
       if (branch?.kind === 'graph') {
-        const body = walk(branch.value, typeOf, rates);
+        const body = walk(branch.value, typeOf, rates, constants);
         inside += body.peak - n.outputs.reduce((sum, o) => sum + sizeOf(o), 0);
         seconds += body.seconds;
       }
     } else if (subgraphs(n).length > 0) {
-      const body = walk(subgraphs(n)[0]!, typeOf, rates);
+      const body = walk(subgraphs(n)[0]!, typeOf, rates, constants);
       inside += body.peak;
       seconds += body.seconds * iterations(n, typeOf);
-    } else if (!VIEWS.has(n.opType)) seconds += nodeSeconds(n, typeOf, sizeOf, rates);
+    } else if (!VIEWS.has(n.opType)) seconds += nodeSeconds(n, typeOf, sizeOf, rates, constants);
     if (live + Math.max(0, inside) > peak) {
       peak = live + Math.max(0, inside);
       at = n.name;
@@ -150,6 +183,14 @@ function walk(graph: Graph, outer: TypeOf, rates: MachineRates): Walk {
     }
   });
   return { peak, node: at, seconds };
+}
+
+/** A product's type; for other operators, that of the largest input. */
+function guessType(node: Node, typeOf: TypeOf): TypedShape | undefined {
+  const inputs = node.inputs.flatMap((name) => typeOf(name) ?? []);
+  const [a, b] = inputs;
+  if (a && b && node.opType === 'MatMul') return { dtype: a.dtype, dims: [...a.dims.slice(0, -1), b.dims.at(-1)!] };
+  return inputs.toSorted((x, y) => numel(y.dims) - numel(x.dims))[0];
 }
 
 /** Times that the body of a Scan runs: the length of its first scanned input. */
@@ -169,13 +210,22 @@ function columnBytes(node: Node, typeOf: TypeOf): number {
 const workspace = (node: Node, typeOf: TypeOf): number =>
   node.opType === 'ConvTranspose' ? columnBytes(node, typeOf) : 0;
 
-function nodeSeconds(node: Node, typeOf: TypeOf, sizeOf: (name: string) => number, rates: MachineRates): number {
+function nodeSeconds(
+  node: Node,
+  typeOf: TypeOf,
+  sizeOf: (name: string) => number,
+  rates: MachineRates,
+  constants: ReadonlySet<string>,
+): number {
   const y = node.outputs[0]!;
   let bytes = 0;
   for (const name of [...node.inputs, ...node.outputs]) bytes += sizeOf(name);
   const flops = productFlops(node, typeOf);
   const pointwise = node.opType === 'Conv' && numel(typeOf(node.inputs[1]!)?.dims.slice(2) ?? []) === 1;
-  const rate = node.opType === 'Conv' && !pointwise ? rates.convFlops : rates.productFlops;
+  const rate =
+    node.opType === 'Conv' && !pointwise
+      ? rates.convFlops * (constants.has(node.inputs[1]!) ? 1 : FED_WEIGHT)
+      : rates.productFlops * narrowness(node, flops, typeOf);
   const elements = numel(typeOf(y)?.dims ?? []);
   let heavy = (HEAVY.get(node.opType) ?? 0) * elements;
   if (node.opType === 'MultiHeadAttention') heavy = flops / (4 * (typeOf(node.inputs[0]!)?.dims.at(-1) ?? 1));
@@ -183,6 +233,15 @@ function nodeSeconds(node: Node, typeOf: TypeOf, sizeOf: (name: string) => numbe
   const beyond = Math.min(1, Math.max(0, Math.log2(bytes / CACHE_BYTES) / 6));
   const pass = bytes / (rates.cacheBytes ** (1 - beyond) * rates.memoryBytes ** beyond);
   return rates.nodeSeconds + flops / (EFFICIENCY * rate) + heavy / rates.softmaxElements + pass;
+}
+
+/** Share of a kernel's work that counts, for a product of matrices: few rows or columns leave a block partly empty. */
+function narrowness(node: Node, flops: number, typeOf: TypeOf): number {
+  const y = typeOf(node.outputs[0]!);
+  if (!y || flops === 0 || y.dims.length < 2 || !PRODUCTS.has(node.opType)) return 1;
+  const filled = (n: number) => n / (BLOCK * Math.ceil(n / BLOCK));
+  const terms = flops / (2 * numel(y.dims));
+  return Math.min(filled(y.dims.at(-1)!), filled(y.dims.at(-2)!)) * (terms / (terms + SHORT));
 }
 
 /**
