@@ -8,7 +8,6 @@ import type { FoundFolder } from '#models/families/types.ts';
 import { writeFileAtomic } from '#models/files.ts';
 import { writeSafetensors } from '#models/tensor/safetensors.ts';
 import { f32, i64, type Tensor } from '#models/tensor/tensor.ts';
-import { createReward } from '#pipelines/rewards/index.ts';
 import {
   classIdOf,
   type GeneratedSequence,
@@ -17,18 +16,21 @@ import {
   withDefaults,
 } from '#pipelines/sampling/generate-sequences.ts';
 import { hashAdapter } from '#pipelines/sampling/used-adapters.ts';
-import type { CommonOptions, Io } from './command.ts';
+import type { CommonOptions, Io, WithSettings } from './command.ts';
 import type { SampleResult, sampleOptions } from './commands/sample.ts';
+import { openReward, scoreWith } from './reward-of-options.ts';
 import { summarise } from './reward-summary.ts';
 import { parseLora } from './run-sample.ts';
 import { formatFasta } from './sequence-files.ts';
+import { steeringOf } from './steering-options.ts';
 
-type Options = z.output<typeof sampleOptions> & CommonOptions;
+type Options = z.output<typeof sampleOptions> & CommonOptions & WithSettings;
 
 /** `northlight sample` for models of sequences: FASTA, a manifest and on request tensors, into one folder. */
 export async function runSampleSequences(found: FoundFolder, options: Options, io: Io): Promise<SampleResult> {
   refuseForSequences(options);
   const started = performance.now();
+  const steering = steeringOf(options);
   const model = openSequenceModel(found);
   const asked = {
     scheduler: options.scheduler,
@@ -50,8 +52,15 @@ export async function runSampleSequences(found: FoundFolder, options: Options, i
   if (options.steps !== undefined && settings.scheduler === 'masked-one-at-a-time') {
     io.note('masked-one-at-a-time takes one step per position; --steps is not used.');
   }
-  const [spec] = options.reward;
-  const reward = spec === undefined ? null : await createReward(spec, session);
+  const reward = await openReward(options.reward, session);
+  const rewardCalls = { count: 0 };
+  const score = async (sequences: readonly string[]) => {
+    rewardCalls.count += sequences.length;
+    return scoreWith(
+      reward!,
+      sequences.map((sequence) => ({ kind: 'sequence', sequence })),
+    );
+  };
   try {
     mkdirSync(options.out, { recursive: true });
     io.whenStopped(
@@ -65,6 +74,7 @@ export async function runSampleSequences(found: FoundFolder, options: Options, i
         settings,
         count: options.count,
         ...(options.batch ? { batch: options.batch } : {}),
+        ...(steering ? { steered: { steering, score } } : {}),
         onStep: ({ done, step, total, batch }) =>
           io.progress(`${done} of ${options.count} sequences`, done + (batch * step) / total, options.count),
         checkpoint: () => signal.throwIfAborted(),
@@ -73,14 +83,18 @@ export async function runSampleSequences(found: FoundFolder, options: Options, i
     } catch (error) {
       if (!signal.aborted) throw error;
     }
-    const items = made.map(({ sequence }) => ({ kind: 'sequence' as const, sequence }));
-    const rewards = reward === null || items.length === 0 ? null : Array.from(await reward.score(items));
+    const rewards =
+      reward === null || made.length === 0
+        ? null
+        : steering
+          ? made.map((m) => m.reward!)
+          : Array.from(await score(made.map((m) => m.sequence)));
     writeResults(options, model, settings, made, rewards);
     return {
       count: made.length,
       seconds: (performance.now() - started) / 1000,
       denoiserCalls: pipeline.calls.count,
-      rewardCalls: rewards?.length ?? 0,
+      rewardCalls: rewardCalls.count,
       ...(rewards ? { rewards: { ...summarise(rewards), values: rewards } } : {}),
     };
   } finally {
@@ -117,13 +131,16 @@ function writeResults(
   if (options.saveTensors) {
     const tensors = new Map<string, Tensor>([['samples', tokensOf(model, made)]]);
     if (rewards) tensors.set('rewards', f32([rewards.length], rewards));
+    const logWeights = made.flatMap((m) => (m.logWeight === null ? [] : [m.logWeight]));
+    if (logWeights.length > 0) tensors.set('logWeights', f32([logWeights.length], logWeights));
     writeSafetensors(join(options.out, 'samples.safetensors'), tensors);
   }
   const manifest = {
     model: { name: model.name, sha256: hashModelFolder(model.path) },
     adapters: options.lora.map(parseLora).map(({ path, weight }) => ({ weight, sha256: hashAdapter(path) })),
     settings: { ...settings, class: name ?? null },
-    reward: options.reward[0] ?? null,
+    rewards: options.reward,
+    decode: { name: options.decode, ...steeringOf(options)?.options },
     provider: options.provider === 'auto' ? 'cpu' : options.provider,
     file: 'samples.fasta',
     sequences: records,
@@ -156,19 +173,5 @@ function refuseForSequences(options: Options): void {
   if (first !== undefined) {
     const instead = first[0] === '--prompt' ? 'Say what to make with --class.' : 'Leave it out.';
     throw new NorthlightError('usage', `${first[0]} does not apply to models of sequences.`, instead);
-  }
-  if (options.decode !== 'plain') {
-    throw new NorthlightError(
-      'usage',
-      `--decode ${options.decode} is not available in this version.`,
-      'Use --decode plain.',
-    );
-  }
-  if (options.reward.length > 1) {
-    throw new NorthlightError(
-      'usage',
-      'Only one --reward can be combined with plain sampling.',
-      `Score the sequences again with: northlight score --reward SPEC ${options.out}/samples.fasta`,
-    );
   }
 }

@@ -7,7 +7,6 @@ import { latentDims } from '#models/families/model-folder.ts';
 import { writeFileAtomic } from '#models/files.ts';
 import { readSafetensors, writeSafetensors } from '#models/tensor/safetensors.ts';
 import { f32, type Tensor } from '#models/tensor/tensor.ts';
-import { createReward } from '#pipelines/rewards/index.ts';
 import type { ImageItem } from '#pipelines/rewards/types.ts';
 import { generatePictures } from '#pipelines/sampling/generate.ts';
 import { readStart } from '#pipelines/sampling/initial-picture.ts';
@@ -18,10 +17,12 @@ import { hashAdapter } from '#pipelines/sampling/used-adapters.ts';
 import type { Tiling } from '#pipelines/sampling/vae.ts';
 import type { SamplerName } from '#pipelines/schedulers/names.ts';
 import { bundledModelsFolder } from './bundled.ts';
-import type { CommonOptions, Io } from './command.ts';
+import type { CommonOptions, Io, WithSettings } from './command.ts';
 import type { SampleResult, sampleOptions } from './commands/sample.ts';
+import { openReward, scoreWith } from './reward-of-options.ts';
+import { steeringOf } from './steering-options.ts';
 
-type Options = z.output<typeof sampleOptions> & CommonOptions;
+type Options = z.output<typeof sampleOptions> & CommonOptions & WithSettings;
 
 /** A folder as given, or the name of a bundled model. */
 export function findModel(nameOrPath: string): string {
@@ -31,7 +32,7 @@ export function findModel(nameOrPath: string): string {
 
 /** `northlight sample`: pictures, a manifest, and on request tensors and trajectories, into one folder. */
 export async function runSample(options: Options, io: Io): Promise<SampleResult> {
-  refuseLater(options);
+  const steering = steeringOf(options);
   const modelPath = findModel(options.model);
   const adapters = options.lora.map(parseLora);
   const started = performance.now();
@@ -41,13 +42,12 @@ export async function runSample(options: Options, io: Io): Promise<SampleResult>
     ...(options.threads ? { threads: options.threads } : {}),
     ...(options.provider !== 'auto' ? { provider: options.provider } : {}),
   });
-  const rewards = await Promise.all(options.reward.map((spec) => createReward(spec)));
-  if (rewards.length > 1)
-    throw new NorthlightError(
-      'usage',
-      'Only one --reward can be combined with plain sampling.',
-      'Score the pictures again with: northlight score --reward SPEC OUT',
-    );
+  const reward = await openReward(options.reward, options.threads ? { threads: options.threads } : {});
+  const rewardCalls = { count: 0 };
+  const score = async (items: readonly ImageItem[]) => {
+    rewardCalls.count += items.length;
+    return scoreWith(reward!, items);
+  };
   try {
     const prompts = readPrompts(options, pipeline);
     const pixels = sizeOf(pipeline.folder, parseSize(options.size));
@@ -56,7 +56,7 @@ export async function runSample(options: Options, io: Io): Promise<SampleResult>
     const settings = {
       scheduler: schedulerOf(options.scheduler),
       steps: options.steps ?? numberOf(pipeline.folder.schedulerConfig.num_inference_steps) ?? defaults.steps,
-      eta: options.eta ?? (options.keepTrajectories ? 1 : 0),
+      eta: options.eta ?? (options.keepTrajectories || steering ? 1 : 0),
       guidanceScale: options.guidance ?? defaults.guidanceScale,
       negativePrompt: options.negative,
       seed: options.seed,
@@ -77,6 +77,8 @@ export async function runSample(options: Options, io: Io): Promise<SampleResult>
     const initialNoise = options.init ? readInit(options.init, [options.count, ...dims]) : undefined;
     const samples: Float32Array[] = [];
     const items: ImageItem[] = [];
+    const steered: number[] = [];
+    const logWeights: number[] = [];
     const files: { file: string; prompt: string; seed: number; index: number; sha256: string }[] = [];
     let stepsDone = 0;
     const totalSteps = options.count * settings.steps;
@@ -87,6 +89,7 @@ export async function runSample(options: Options, io: Io): Promise<SampleResult>
       ...(options.batch ? { batch: options.batch } : {}),
       ...(initialNoise ? { initialNoise } : {}),
       ...(start ? { start } : {}),
+      ...(steering ? { steered: { steering, reward: options.reward.join(' '), score } } : {}),
       onNote: (message) => io.note(message),
       onStep: ({ positions, step }) =>
         io.progress(`picture ${files.length + 1} of ${options.count}`, stepsDone + step * positions.length, totalSteps),
@@ -105,14 +108,16 @@ export async function runSample(options: Options, io: Io): Promise<SampleResult>
       }
       files.push({ file: `${name}.png`, prompt: p.prompt, seed: options.seed, index: p.index, sha256: p.hash });
       if (options.saveTensors) samples.push(p.sample);
-      if (rewards.length > 0)
-        items.push({ kind: 'image', rgb: p.rgb, width: p.width, height: p.height, prompt: p.prompt });
+      if (p.reward !== null) steered.push(p.reward);
+      else if (reward) items.push({ kind: 'image', rgb: p.rgb, width: p.width, height: p.height, prompt: p.prompt });
+      if (p.logWeight !== null) logWeights.push(p.logWeight);
       stepsDone += settings.steps;
     }
-    const values = rewards[0] ? await rewards[0].score(items) : null;
+    const values = steering ? Float32Array.from(steered) : reward ? Float32Array.from(await score(items)) : null;
     if (options.saveTensors) {
       const tensors = new Map<string, Tensor>([['samples', f32([options.count, ...dims], joined(samples))]]);
       if (values) tensors.set('rewards', f32([values.length], values));
+      if (logWeights.length > 0) tensors.set('logWeights', f32([logWeights.length], logWeights));
       writeSafetensors(join(options.out, 'samples.safetensors'), tensors);
     }
     const manifest = {
@@ -120,6 +125,8 @@ export async function runSample(options: Options, io: Io): Promise<SampleResult>
       adapters: adapters.map((a) => ({ weight: a.weight, sha256: hashAdapter(a.path) })),
       settings,
       ...(start ? { start: { sha256: start.pictureHash, mask: start.maskHash, strength: start.strength } } : {}),
+      rewards: options.reward,
+      decode: { name: options.decode, ...steering?.options },
       provider: options.provider === 'auto' ? 'cpu' : options.provider,
       files,
     };
@@ -128,23 +135,12 @@ export async function runSample(options: Options, io: Io): Promise<SampleResult>
       count: files.length,
       seconds: (performance.now() - started) / 1000,
       denoiserCalls: pipeline.calls.count,
-      rewardCalls: values?.length ?? 0,
+      rewardCalls: rewardCalls.count,
       ...(values ? { rewards: summary(values) } : {}),
     };
   } finally {
-    await Promise.all(rewards.map((r) => r.close()));
+    await reward?.close();
     await pipeline.close();
-  }
-}
-
-/** Options of the whole command line that this version does not carry out yet are refused, not ignored. */
-function refuseLater(options: Options): void {
-  if (options.decode !== 'plain') {
-    throw new NorthlightError(
-      'usage',
-      `--decode ${options.decode} is not available in this version.`,
-      'Use --decode plain.',
-    );
   }
 }
 

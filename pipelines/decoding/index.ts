@@ -106,6 +106,7 @@ export function createSteering(name: string, options: Readonly<Record<string, un
   const given = parsed.data;
   return {
     name,
+    options: given,
     perSample: decoder.perSample(given),
     gaussian: ({ denoiser, schedule, rows }, score) =>
       decoder.run(gaussianChain(denoiser, schedule, rows), score, given),

@@ -15,6 +15,7 @@ import { sampleLoop } from './loop.ts';
 import { maskedLoop } from './masked-loop.ts';
 import { loadMaskedPipeline, type MaskedPipeline, type SequencePipelineOptions } from './masked-pipeline.ts';
 import { loadOneHotPipeline, type OneHotPipeline } from './onehot-pipeline.ts';
+import type { Steering } from './steering.ts';
 
 const DEFAULT_STEPS = 50;
 
@@ -40,6 +41,17 @@ export interface GeneratedSequence {
   /** Token ids, `[L]`. */
   readonly tokens: Int32Array;
   readonly sequence: string;
+  /** What the reward that steered it said of it; null for plain sampling. */
+  readonly reward: number | null;
+  /** Its log importance weight, where the decoder keeps weights. */
+  readonly logWeight: number | null;
+}
+
+/** A decoder and what it follows. */
+export interface SteeredBy {
+  readonly steering: Steering;
+  /** Finite numbers, higher is better, one per sequence. */
+  score(sequences: readonly string[]): Promise<Float64Array>;
 }
 
 export interface GenerateSequencesOptions {
@@ -47,8 +59,9 @@ export interface GenerateSequencesOptions {
   readonly settings: SequenceSettings;
   /** Sequences 0 … count − 1. */
   readonly count: number;
-  /** Sequences advanced together; does not change them. Default 16. */
+  /** Sequences advanced together; does not change them (unless the decoder replaces some by others). Default 16. */
   readonly batch?: number;
+  readonly steered?: SteeredBy;
   readonly onStep?: (report: { done: number; step: number; total: number; batch: number }) => void;
   /** Asked before every step; stops by throwing. */
   readonly checkpoint?: () => void;
@@ -112,8 +125,8 @@ export async function* generateSequences(options: GenerateSequencesOptions): Asy
   for (let done = 0; done < count; done += batch) {
     const indices = Array.from({ length: Math.min(batch, count - done) }, (_, i) => done + i);
     const loop = isMasked(pipeline)
-      ? startMasked(pipeline, settings, indices)
-      : startOneHot(pipeline, settings, indices);
+      ? startMasked(pipeline, settings, indices, options.steered)
+      : startOneHot(pipeline, settings, indices, options.steered);
     options.checkpoint?.();
     let next = await loop.next();
     while (!next.done) {
@@ -121,19 +134,45 @@ export async function* generateSequences(options: GenerateSequencesOptions): Asy
       options.checkpoint?.();
       next = await loop.next();
     }
-    for (const [i, tokens] of next.value.entries()) {
-      yield { index: indices[i]!, tokens, sequence: Array.from(tokens, (t) => model.alphabet[t]).join('') };
+    const { tokens: all, rewards, logWeights } = next.value;
+    for (const [i, tokens] of all.entries()) {
+      yield {
+        index: indices[i]!,
+        tokens,
+        sequence: written(model, tokens),
+        reward: rewards?.[i] ?? null,
+        logWeight: logWeights?.[i] ?? null,
+      };
     }
   }
 }
 
+const written = (model: SequenceModel, tokens: Int32Array): string =>
+  Array.from(tokens, (t) => model.alphabet[t]).join('');
+
 const isMasked = (pipeline: SequencePipeline): pipeline is MaskedPipeline => pipeline.model.kind === 'masked';
 
-type Loop = AsyncGenerator<{ step: number; total: number }, Int32Array[]>;
+interface Finished {
+  /** One per index. */
+  readonly tokens: readonly Int32Array[];
+  readonly rewards?: Float64Array;
+  readonly logWeights?: Float64Array | null;
+}
+
+type Loop = AsyncGenerator<{ step: number; total: number }, Finished>;
 
 type Settings = ReturnType<typeof withDefaults>;
 
-async function* startMasked(pipeline: MaskedPipeline, s: Settings, indices: readonly number[]): Loop {
+/** Indices of the rows that compete for each sample; of one row, its own. */
+const competitors = (indices: readonly number[], n: number): number[] =>
+  indices.flatMap((index) => Array.from({ length: n }, (_, k) => index * n + k));
+
+async function* startMasked(
+  pipeline: MaskedPipeline,
+  s: Settings,
+  indices: readonly number[],
+  steered: SteeredBy | undefined,
+): Loop {
   const { scheduler, model } = pipeline;
   const lengths = indices.map((index) => lengthOf(model, s, index));
   const schedule = createMaskedSchedule(scheduler, {
@@ -141,31 +180,55 @@ async function* startMasked(pipeline: MaskedPipeline, s: Settings, indices: read
     steps: s.steps,
     length: Math.max(...lengths),
   });
-  const rows = indices.map((index, i) => ({
+  const denoiser = pipeline.denoiser(s.guidanceScale);
+  const perSample = steered?.steering.perSample ?? 1;
+  const rows = competitors(indices, perSample).map((index, i) => ({
     condition: s.classId,
     seed: s.seed,
     index,
-    start: pipeline.start(lengths[i]!),
+    start: pipeline.start(lengths[Math.floor(i / perSample)]!),
   }));
-  const finished = yield* maskedLoop(pipeline.denoiser(s.guidanceScale), schedule, rows);
-  return finished.map((tokens, i) => tokens.slice(0, lengths[i]));
+  const cut = (tokens: Int32Array, row: number) => tokens.slice(0, lengths[Math.floor(row / perSample)]);
+  if (steered === undefined) {
+    const finished = yield* maskedLoop(denoiser, schedule, rows);
+    return { tokens: finished.map(cut) };
+  }
+  const decoded = yield* steered.steering.masked({ denoiser, schedule, rows }, (samples, of) =>
+    steered.score(samples.map((tokens, k) => written(model, cut(tokens as Int32Array, of[k]!)))),
+  );
+  const tokens = decoded.samples.map((sample, i) => (sample as Int32Array).slice(0, lengths[i]));
+  return { tokens, rewards: decoded.rewards, logWeights: decoded.logWeights };
 }
 
-async function* startOneHot(pipeline: OneHotPipeline, s: Settings, indices: readonly number[]): Loop {
+async function* startOneHot(
+  pipeline: OneHotPipeline,
+  s: Settings,
+  indices: readonly number[],
+  steered: SteeredBy | undefined,
+): Loop {
   const { scheduler } = pipeline;
   const schedule = createGaussianSchedule(scheduler, {
     name: s.scheduler as SamplerName,
     steps: s.steps,
     eta: s.eta,
   });
-  const { samples } = yield* sampleLoop({
-    denoiser: pipeline.denoiser(s.guidanceScale),
-    schedule,
-    rows: indices.map((index) => ({ condition: s.classId, seed: s.seed, index, noiseIndex: index })),
-    keepTrajectory: false,
-  });
-  const size = samples.length / indices.length;
-  return indices.map((_, i) => pipeline.decode(samples.subarray(i * size, (i + 1) * size)));
+  const denoiser = pipeline.denoiser(s.guidanceScale);
+  const rows = competitors(indices, steered?.steering.perSample ?? 1).map((index) => ({
+    condition: s.classId,
+    seed: s.seed,
+    index,
+    noiseIndex: index,
+  }));
+  if (steered === undefined) {
+    const { samples } = yield* sampleLoop({ denoiser, schedule, rows, keepTrajectory: false });
+    const size = samples.length / indices.length;
+    return { tokens: indices.map((_, i) => pipeline.decode(samples.subarray(i * size, (i + 1) * size))) };
+  }
+  const decoded = yield* steered.steering.gaussian({ denoiser, schedule, rows }, (samples) =>
+    steered.score(samples.map((sample) => written(pipeline.model, pipeline.decode(sample as Float32Array)))),
+  );
+  const tokens = decoded.samples.map((sample) => pipeline.decode(sample as Float32Array));
+  return { tokens, rewards: decoded.rewards, logWeights: decoded.logWeights };
 }
 
 function lengthOf({ length: [min, max] }: SequenceModel, s: SequenceSettings, index: number): number {

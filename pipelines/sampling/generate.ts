@@ -8,10 +8,11 @@ import { createGaussianSchedule, type SamplerName, samplerOf } from '#pipelines/
 import type { GaussianSchedule } from '#pipelines/schedulers/types.ts';
 import { skippedSteps } from './image-to-image.ts';
 import { latentPreview, type PreviewPicture } from './latent-preview.ts';
-import { initialNoiseOf, type SampleRow, sampleLoop } from './loop.ts';
-import { type PictureStart, prepareStart } from './picture-start.ts';
-import { type ImagePipeline, type PromptCondition, sizeOf } from './pipeline.ts';
+import { initialNoiseOf, type SampleResult, type SampleRow, type SampleStep, sampleLoop } from './loop.ts';
+import { type PictureStart, type PreparedStart, prepareStart } from './picture-start.ts';
+import { type ImagePipeline, type NetworkDenoiser, type PromptCondition, sizeOf } from './pipeline.ts';
 import { settingsText } from './settings-text.ts';
+import type { Steering } from './steering.ts';
 import type { Trajectory, TrajectoryMetadata } from './trajectory.ts';
 import { usedAdapters } from './used-adapters.ts';
 import type { Tiling } from './vae.ts';
@@ -53,6 +54,28 @@ export interface Picture extends PictureRequest {
   /** SHA-256 of `png`. */
   readonly hash: string;
   readonly trajectory: { readonly data: Trajectory; readonly origin: TrajectoryMetadata } | null;
+  /** What the reward that steered it said of it; null for plain sampling. */
+  readonly reward: number | null;
+  /** Its log importance weight, where the decoder keeps weights. */
+  readonly logWeight: number | null;
+}
+
+/** A decoder and what it follows. */
+export interface PicturesSteeredBy {
+  readonly steering: Steering;
+  /** As the reward was asked for, for the record. */
+  readonly reward: string;
+  /** Finite numbers, higher is better, one per picture. */
+  score(pictures: readonly SteeredPicture[]): Promise<Float64Array>;
+}
+
+/** What a steering reward sees: finished pictures, or best guesses at them. */
+export interface SteeredPicture {
+  readonly kind: 'image';
+  readonly rgb: Uint8Array;
+  readonly width: number;
+  readonly height: number;
+  readonly prompt: string;
 }
 
 export interface GenerateOptions {
@@ -65,6 +88,7 @@ export interface GenerateOptions {
   readonly initialNoise?: Float32Array;
   /** A picture that all of them start from, in place of noise alone. */
   readonly start?: PictureStart;
+  readonly steered?: PicturesSteeredBy;
   /** Told what a person may want to know: that memory was short. */
   readonly onNote?: (message: string) => void;
   /**
@@ -123,7 +147,8 @@ function tokensOf({ folder, model }: ImagePipeline, s: SamplingSettings): number
 
 /** Makes the pictures one batch after another and gives each as soon as it is finished. */
 export async function* generatePictures(options: GenerateOptions): AsyncGenerator<Picture> {
-  const { pipeline, settings, requests } = options;
+  const { pipeline, settings, requests, steered } = options;
+  if (steered) refuseSteered(options);
   const schedule = scheduleOf(pipeline, settings, options.start?.strength);
   const pixels = sizeOf(pipeline.folder, settings);
   const dims = latentDims(pipeline.model, pixels);
@@ -142,23 +167,18 @@ export async function* generatePictures(options: GenerateOptions): AsyncGenerato
       chunk.map((r) => r.prompt),
       settings.negativePrompt,
     );
-    const rows: SampleRow<PromptCondition>[] = chunk.map((r, i) => ({
+    const rowOf = (r: PictureRequest, i: number): SampleRow<PromptCondition> => ({
       condition: conditions[i]!,
       seed: settings.seed,
       index: r.index,
       noiseIndex: r.noiseIndex,
-    }));
-    const loop = sampleLoop({
-      denoiser,
-      schedule,
-      rows,
-      keepTrajectory: settings.keepTrajectories,
-      ...begin?.of(rows),
-      ...(options.previewEvery ? { previewEvery: options.previewEvery } : {}),
-      ...(options.initialNoise
-        ? { initialNoise: options.initialNoise.subarray(start * size, (start + chunk.length) * size) }
-        : {}),
     });
+    const loop = steered
+      ? steeredLoop({ denoiser, schedule, rows: chunk.map(rowOf), size }, steered, async (sample, row) => {
+          const { data, width, height } = await pipeline.decode(sample, dims);
+          return { kind: 'image', rgb: tensorToRgb(data, width, height), width, height, prompt: chunk[row]!.prompt };
+        })
+      : plainLoop({ denoiser, schedule, rows: chunk.map(rowOf), size }, start, options, begin);
     const positions = chunk.map((_, i) => start + i);
     options.checkpoint?.();
     let next = await loop.next();
@@ -203,6 +223,7 @@ export async function* generatePictures(options: GenerateOptions): AsyncGenerato
         denoising: options.start?.strength ?? null,
         ...(options.start ? { start: hashesOf(options.start) } : {}),
         ...(tile !== null ? { tile } : {}),
+        ...(steered ? { steering: recordOf(steered) } : {}),
         provider: pipeline.options.provider ?? 'cpu',
       });
       const png = await encodePng(rgb, width, height, text);
@@ -217,6 +238,8 @@ export async function* generatePictures(options: GenerateOptions): AsyncGenerato
         png,
         hash: createHash('sha256').update(png).digest('hex'),
         trajectory: data ? { data, origin: originOf(options, schedule, request, modelHash, adapters) } : null,
+        reward: result.rewards?.[i] ?? null,
+        logWeight: result.logWeights?.[i] ?? null,
       };
     }
   }
@@ -229,6 +252,86 @@ function hashOfModel(pipeline: ImagePipeline): string {
   const hash = modelHashes.get(pipeline) ?? hashModelFolder(pipeline.folder.path);
   modelHashes.set(pipeline, hash);
   return hash;
+}
+
+interface Work {
+  readonly denoiser: NetworkDenoiser;
+  readonly schedule: GaussianSchedule;
+  readonly rows: readonly SampleRow<PromptCondition>[];
+  /** Numbers of one sample. */
+  readonly size: number;
+}
+
+type Loop = AsyncGenerator<
+  Pick<SampleStep, 'step' | 'total' | 'predOriginalSample'>,
+  SampleResult & { readonly rewards?: Float64Array; readonly logWeights?: Float64Array | null }
+>;
+
+function plainLoop(work: Work, first: number, options: GenerateOptions, begin: PreparedStart | undefined): Loop {
+  const { denoiser, schedule, rows, size } = work;
+  return sampleLoop({
+    denoiser,
+    schedule,
+    rows,
+    keepTrajectory: options.settings.keepTrajectories,
+    ...begin?.of(rows),
+    ...(options.previewEvery ? { previewEvery: options.previewEvery } : {}),
+    ...(options.initialNoise
+      ? { initialNoise: options.initialNoise.subarray(first * size, (first + rows.length) * size) }
+      : {}),
+  });
+}
+
+/** @param pictureOf a sample of a row of `work` as the reward sees it. */
+async function* steeredLoop(
+  { denoiser, schedule, rows, size }: Work,
+  { steering, score }: PicturesSteeredBy,
+  pictureOf: (sample: Float32Array, row: number) => Promise<SteeredPicture>,
+): Loop {
+  const n = steering.perSample;
+  // Pictures that start alike do so with each of their competitors.
+  const competitors = rows.flatMap((row) =>
+    Array.from({ length: n }, (_, k) => ({ ...row, index: row.index * n + k, noiseIndex: row.noiseIndex * n + k })),
+  );
+  const loop = steering.gaussian({ denoiser, schedule, rows: competitors }, async (samples, of) => {
+    const pictures: SteeredPicture[] = [];
+    for (const [k, sample] of samples.entries()) {
+      pictures.push(await pictureOf(sample as Float32Array, Math.floor(of[k]! / n)));
+    }
+    return score(pictures);
+  });
+  for (;;) {
+    const next = await loop.next();
+    if (next.done) {
+      const { samples, rewards, logWeights } = next.value;
+      return { samples: joined(samples as Float32Array[], size), rewards, logWeights };
+    }
+    const { step, total, guesses } = next.value;
+    const shown = rows.map((_, i) => guesses[i * n] as Float32Array | null);
+    yield { step, total, predOriginalSample: shown.includes(null) ? null : joined(shown as Float32Array[], size) };
+  }
+}
+
+function joined(parts: readonly Float32Array[], size: number): Float32Array {
+  const out = new Float32Array(parts.length * size);
+  for (const [i, part] of parts.entries()) out.set(part, i * size);
+  return out;
+}
+
+function recordOf({ steering, reward }: PicturesSteeredBy) {
+  return { decoder: steering.name, reward, options: steering.options };
+}
+
+function refuseSteered({ settings, initialNoise, start }: GenerateOptions): void {
+  const what = settings.keepTrajectories
+    ? 'kept trajectories: the law of steered steps is not the model’s own'
+    : initialNoise
+      ? 'given starting noise'
+      : start
+        ? 'a picture to start from'
+        : null;
+  if (what === null) return;
+  throw new NorthlightError('sampling/steered', `Steered sampling does not go with ${what}.`, 'Leave one of them out.');
 }
 
 const hashesOf = ({ pictureHash, maskHash }: PictureStart) => ({ picture: pictureHash, mask: maskHash });

@@ -40,6 +40,7 @@ export type Decoding = AsyncGenerator<DecodingStep, Decoded>;
 /** How rewards steer sampling: a decoder with its settings, for any model. */
 export interface Steering {
   readonly name: string;
+  readonly options: Readonly<Record<string, unknown>>;
   /** Rows that compete for one sample: neighbours, of one condition. 1 where rows do not compete. */
   readonly perSample: number;
   gaussian<C>(

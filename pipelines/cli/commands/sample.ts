@@ -54,7 +54,7 @@ export const sampleOptions = z.object({
     .describe('how rewards steer sampling'),
   reward: z.array(z.string().min(1)).default([]).describe('SPEC[@WEIGHT]'),
   alpha: z.number().positive().optional().describe('temperature of steering: smaller follows the reward more'),
-  candidates: z.int().min(1).max(4096).optional().describe('candidates per picture while steering'),
+  candidates: z.int().min(1).max(4096).optional().describe('candidates or particles per sample while steering'),
   out: z.string().min(1).describe('folder to write into'),
   keepTrajectories: z.boolean().default(false).describe('also write OUT/trajectories, which tuning learns from'),
   saveTensors: z.boolean().default(false).describe('also write samples.safetensors'),
@@ -73,6 +73,10 @@ export const sample = defineCommand({
   summary: 'generate pictures or sequences',
   details: 'Writes OUT/0000.png … (or OUT/samples.fasta) and OUT/manifest.json.',
   options: sampleOptions,
+  async settings({ decode }) {
+    const { DECODERS } = await import('#pipelines/decoding/index.ts');
+    return DECODERS.get(decode ?? 'plain')?.options;
+  },
   async run(options, io): Promise<SampleResult> {
     const { findModel, runSample } = await import('#pipelines/cli/run-sample.ts');
     const { findFolder } = await import('#models/families/find-folder.ts');

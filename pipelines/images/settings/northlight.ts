@@ -39,6 +39,8 @@ export const northlightSettings = z.object({
   start: z.object({ picture: sha256, mask: sha256.nullable() }).optional(),
   /** Side in pixels of the tiles it was decoded in; absent: decoded whole. */
   tile: whole.optional(),
+  /** What steered it, and the reward it was steered by; absent: nothing. */
+  steering: z.object({ decoder: text, reward: text, options: z.record(z.string(), z.unknown()) }).optional(),
   /** What ran the networks. */
   provider: text,
 });
