@@ -1,3 +1,5 @@
+import { enhancerOracleSchema, trainEnhancerOracle } from './enhancer-dna/oracle-train.ts';
+import { enhancerDnaSchema, trainEnhancerDna } from './enhancer-dna/train.ts';
 import { floraSchema, trainFlora } from './flora/train.ts';
 import { floraJudgeSchema, trainFloraJudge } from './flora-judge/train.ts';
 import type { Recipe } from './types.ts';
@@ -15,5 +17,17 @@ export const recipes: Readonly<Record<string, Recipe>> = {
     summary: 'reads the attributes of a flower picture, for prompt agreement',
     schema: floraJudgeSchema,
     train: (options, io) => trainFloraJudge({ ...options, set: floraJudgeSchema.parse(options.set) }, io),
+  },
+  'enhancer-dna': {
+    name: 'enhancer-dna',
+    summary: 'masked diffusion of synthetic enhancer DNA, 200 letters, for three cell lines',
+    schema: enhancerDnaSchema,
+    train: (options, io) => trainEnhancerDna({ ...options, set: enhancerDnaSchema.parse(options.set) }, io),
+  },
+  'enhancer-oracle': {
+    name: 'enhancer-oracle',
+    summary: 'says how active synthetic enhancer DNA is, from one half of a simulated assay',
+    schema: enhancerOracleSchema,
+    train: (options, io) => trainEnhancerOracle({ ...options, set: enhancerOracleSchema.parse(options.set) }, io),
   },
 };

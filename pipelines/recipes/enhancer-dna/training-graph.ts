@@ -1,0 +1,35 @@
+import { importGraph } from '#models/autodiff/import-graph.ts';
+import type { Model } from '#models/onnx/ir.ts';
+import { createBuilder } from '#models/ops/index.ts';
+import { type LossGraph, lossGraph, type MemoryMode } from '#models/training/training-graph.ts';
+import { namedWeights } from '#pipelines/recipes/flora/network.ts';
+
+/**
+ * The continuous-time bound of masked diffusion, Sahoo et al. 2024 (arXiv:2406.07524), eq. 10 with the log-linear schedule:
+ * −1/(B·L) Σ weight · log softmax(logits)[x₀], weight 1/t at masked positions and 0 at others. There is no column for the mask,
+ * so the softmax is the SUBS one already. Inputs: `input_ids` x_t, `timestep`, `class_labels`, `target` `[B, L, 4]` the weight at the
+ * true letter, and every network weight. Outputs: `loss`, `grad/*`.
+ */
+export function buildDenoiserTrainingGraph(
+  denoiser: Model,
+  batch: number,
+  length: number,
+  memory: MemoryMode,
+): LossGraph {
+  const op = createBuilder();
+  const names = new Set(namedWeights(denoiser));
+  const net = importGraph(op, denoiser, {
+    inputs: {
+      input_ids: op.input('input_ids', 'int64', [batch, length]),
+      timestep: op.input('timestep', 'float32', [batch]),
+      class_labels: op.input('class_labels', 'int64', [batch]),
+    },
+    role: (name) => (names.has(name) ? 'input' : 'frozen'),
+  });
+  const logits = net.outputs.get('logits')!;
+  const target = op.input('target', 'float32', logits.dims);
+  const logProbs = op.apply('LogSoftmax', [logits], { axis: -1 });
+  const loss = op.mulScalar(op.reduceSumAll(op.mul(target, logProbs)), -1 / (batch * length));
+  const weights = [...names].map((n) => net.weights.get(n)!);
+  return lossGraph(op, loss, weights, { name: 'enhancer-training', kernels: 'ort', skipUnreached: true, memory });
+}
