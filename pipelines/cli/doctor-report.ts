@@ -20,7 +20,11 @@ const dimsText = (dims: readonly (number | string | null)[]) => `[${dims.map((d)
 /** A doctor's report for a person: the answer first, then what it rests on. */
 export function describeDoctor(r: InspectResult): string {
   const lines = [`${r.name}: ${r.status}`];
-  for (const f of r.findings) lines.push(`  ${f.weight === 'stops' ? '!!' : '· '} ${f.message}`, `     ${f.hint}`);
+  for (const f of r.findings) {
+    // The status has said the first thing that stops it.
+    if (!r.status.includes(f.message)) lines.push(`  ${f.weight === 'stops' ? '!!' : '· '} ${f.message}`);
+    lines.push(`     ${f.hint}`);
+  }
   if (r.components.length === 0) return lines.join('\n');
   const size = r.width > 0 ? `${r.width} × ${r.height}, ` : '';
   lines.push(

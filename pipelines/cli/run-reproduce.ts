@@ -8,9 +8,8 @@ import { reproducePicture } from '#pipelines/sampling/reproduce.ts';
 import { hashAdapter } from '#pipelines/sampling/used-adapters.ts';
 import { openDb } from '#pipelines/store/db.ts';
 import { models } from '#pipelines/store/models.ts';
-import { bundledModelsFolder } from './bundled.ts';
+import { bundledModelsFolder, findModel } from './bundled.ts';
 import type { CommonOptions, Io } from './command.ts';
-import { findModel } from './run-sample.ts';
 
 interface Options extends CommonOptions {
   readonly file: string;

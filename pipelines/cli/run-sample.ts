@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { z } from 'zod';
 import { NorthlightError } from '#models/errors.ts';
@@ -16,19 +16,13 @@ import { writeTrajectory } from '#pipelines/sampling/trajectory.ts';
 import { hashAdapter } from '#pipelines/sampling/used-adapters.ts';
 import type { Tiling } from '#pipelines/sampling/vae.ts';
 import type { SamplerName } from '#pipelines/schedulers/names.ts';
-import { bundledModelsFolder } from './bundled.ts';
+import { findModel } from './bundled.ts';
 import type { CommonOptions, Io, WithSettings } from './command.ts';
 import type { SampleResult, sampleOptions } from './commands/sample.ts';
 import { openReward, scoreWith } from './reward-of-options.ts';
 import { steeringOf } from './steering-options.ts';
 
 type Options = z.output<typeof sampleOptions> & CommonOptions & WithSettings;
-
-/** A folder as given, or the name of a bundled model. */
-export function findModel(nameOrPath: string): string {
-  const bundled = join(bundledModelsFolder, nameOrPath);
-  return !existsSync(nameOrPath) && existsSync(join(bundled, 'model_index.json')) ? bundled : resolve(nameOrPath);
-}
 
 /** `northlight sample`: pictures, a manifest, and on request tensors and trajectories, into one folder. */
 export async function runSample(options: Options, io: Io): Promise<SampleResult> {

@@ -10,9 +10,9 @@ import { readRunProvider } from '#pipelines/finetune/training-provider.ts';
 import { decidedPairs, parseComparisonLog, standingComparisons } from '#pipelines/preferences/index.ts';
 import { readMetrics } from '#pipelines/runs/metrics-log.ts';
 import { readTrajectory } from '#pipelines/sampling/trajectory.ts';
+import { findModel } from './bundled.ts';
 import type { CommonOptions, Io, WithSettings } from './command.ts';
 import type { TuneResult, tuneOptions } from './commands/tune.ts';
-import { findModel } from './run-sample.ts';
 
 type Options = z.output<typeof tuneOptions> & CommonOptions & WithSettings & { readonly project: string };
 

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { findModel } from '#pipelines/cli/bundled.ts';
 import { defineCommand } from '#pipelines/cli/command.ts';
 import { describeDoctor, type InspectResult } from '#pipelines/cli/doctor-report.ts';
 
@@ -7,7 +8,10 @@ export const modelsInspect = defineCommand({
   summary: 'what a model folder holds, and what is missing or unusable and how to fix it',
   details: 'Reads names and graph signatures, not weights. Exit code 2 if the model cannot run.',
   options: z.object({
-    dir: z.string().min(1).describe('a model folder in the diffusers ONNX layout, or whatever you have'),
+    dir: z
+      .string()
+      .min(1)
+      .describe('a model folder in the diffusers ONNX layout, a bundled name, or whatever you have'),
     dryStep: z.boolean().default(false).describe('also send one small sample through the whole model'),
     gradients: z.boolean().default(false).describe('also say which weights can be trained (reads the graph whole)'),
     hash: z.boolean().default(false).describe('also hash what decides the output (reads all weights)'),
@@ -15,7 +19,7 @@ export const modelsInspect = defineCommand({
   positionals: ['dir'],
   async run({ dir, dryStep: step, gradients, hash, threads }, io): Promise<InspectResult> {
     const { examineModel, hashModelFolder, summaryOf } = await import('#models/families/index.ts');
-    const report = examineModel(dir);
+    const report = examineModel(findModel(dir));
     const { problems } = summaryOf(report);
     const result: InspectResult = { ...report, problems, hash: null, dryStep: null, gradients: null };
     if (!report.usable) return result;

@@ -78,7 +78,7 @@ export const sample = defineCommand({
     return DECODERS.get(decode ?? 'plain')?.options;
   },
   async run(options, io): Promise<SampleResult> {
-    const { findModel, runSample } = await import('#pipelines/cli/run-sample.ts');
+    const { findModel } = await import('#pipelines/cli/bundled.ts');
     const { findFolder } = await import('#models/families/find-folder.ts');
     const { isSequenceFolder } = await import('#models/families/sequence-model.ts');
     const found = findFolder(findModel(options.model));
@@ -86,6 +86,7 @@ export const sample = defineCommand({
       const { runSampleSequences } = await import('#pipelines/cli/run-sample-sequences.ts');
       return await runSampleSequences(found, options, io);
     }
+    const { runSample } = await import('#pipelines/cli/run-sample.ts');
     return await runSample(options, io);
   },
   show(result) {
