@@ -1,4 +1,5 @@
 import { contextBridge, ipcRenderer, webUtils } from 'electron';
+import type { DesktopHost } from '#pipelines/engine/contract.ts';
 
 // Ports cannot cross the context bridge, so the engine's port goes on to the page as a window message.
 ipcRenderer.on('engine:port', (event) => {
@@ -6,13 +7,12 @@ ipcRenderer.on('engine:port', (event) => {
 });
 
 /** What the page can ask of the desktop: verbs only, never `ipcRenderer` itself, and no event reaches the page. */
-const host = {
-  pickFolder: (): Promise<string | null> => ipcRenderer.invoke('host:pick-folder'),
-  pathForFile: (file: File): string => webUtils.getPathForFile(file),
-  showItem: async (path: string): Promise<void> => {
+const host: DesktopHost = {
+  pickFolder: () => ipcRenderer.invoke('host:pick-folder'),
+  pathForFile: (file) => webUtils.getPathForFile(file),
+  showItem: async (path) => {
     await ipcRenderer.invoke('host:show-item', String(path));
   },
 };
-export type Host = typeof host;
 
 contextBridge.exposeInMainWorld('host', Object.freeze(host));

@@ -596,3 +596,13 @@ export type WireMessage =
   | { t: 'ok'; id: number; r: unknown }
   | { t: 'err'; id: number; e: { code: string; message: string; hint: string } }
   | { t: 'ev'; topic: EventName; d: unknown };
+
+/** What the desktop app's page has in `window.host`; a browser has no such thing. Verbs only. */
+export interface DesktopHost {
+  /** Opens the system's folder chooser; null when it was closed. */
+  pickFolder(): Promise<string | null>;
+  /** Path of a dropped file or folder. */
+  pathForFile(file: File): string;
+  /** Shows a file of the project in the system's file manager. */
+  showItem(path: string): Promise<void>;
+}

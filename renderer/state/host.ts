@@ -1,18 +1,14 @@
-/** What the desktop's preload offers beyond the engine's port. All of it is absent in a browser. */
-interface DesktopBridge {
-  /** Path of a dropped file or folder. */
-  pathForFile?(file: File): string;
-  /** Opens the system's folder chooser; null when it was closed. */
-  chooseFolder?(): Promise<string | null>;
-}
+import type { DesktopHost } from '#pipelines/engine/contract.ts';
 
 declare global {
   interface Window {
-    northlight?: DesktopBridge;
+    /** Put there by the desktop app's preload. */
+    readonly host?: DesktopHost;
   }
 }
 
-export const desktop = (): DesktopBridge => (typeof window === 'undefined' ? {} : (window.northlight ?? {}));
+/** What the desktop offers beyond the engine's port. All of it is absent in a browser. */
+export const desktop = (): Partial<DesktopHost> => (typeof window === 'undefined' ? {} : (window.host ?? {}));
 
 /** Address of a picture. Absolute from the root of the page's own origin, in the browser and in the desktop app alike. */
 export const pictureUrl = (hash: string): string => `/blob/${hash}`;

@@ -2,8 +2,9 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { runInNewContext } from 'node:vm';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { buildPreload } from '#build/scripts/build-desktop.ts';
+import { desktop } from '#renderer/state/host.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'northlight-preload-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -77,5 +78,16 @@ describe('the bundled preload', () => {
     expect(pathForFile!({})).toBe('/a/file');
     expect(await showItem!({ toString: () => '/x' })).toBeUndefined();
     expect(invoked).toEqual([['host:pick-folder'], ['host:show-item', '/x']]);
+  });
+
+  test('gives the page what the page looks for, and a browser has nothing of it', async () => {
+    expect(desktop()).toEqual({});
+    const { exposed, invoked } = run();
+    vi.stubGlobal('window', exposed);
+    const { pickFolder, pathForFile } = desktop();
+    vi.unstubAllGlobals();
+    expect(await pickFolder!()).toBe('/picked');
+    expect(pathForFile!(new File([], 'model'))).toBe('/a/file');
+    expect(invoked).toEqual([['host:pick-folder']]);
   });
 });

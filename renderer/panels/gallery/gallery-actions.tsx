@@ -44,7 +44,7 @@ export function GalleryActions({ tag, score }: { tag(): void; score(): void }) {
 
   const exportThem = () =>
     action.run(async () => {
-      const folder = await desktop().chooseFolder?.();
+      const folder = await desktop().pickFolder?.();
       if (folder === null) return;
       const result = await engine.call('samples.export', { seqs: targets(), ...(folder !== undefined && { folder }) });
       setExported(

@@ -21,7 +21,7 @@ export function ModelsPanel() {
   const [copy, setCopy] = useState(false);
   const [over, setOver] = useState(false);
   const action = useAction();
-  const { chooseFolder, pathForFile } = desktop();
+  const { pickFolder, pathForFile } = desktop();
 
   const add = (folder: string) =>
     action.run(async () => {
@@ -93,10 +93,10 @@ export function ModelsPanel() {
               }
               testId="model-path"
             />
-            {chooseFolder && (
+            {pickFolder && (
               <Button
                 onClick={() =>
-                  void chooseFolder().then((folder) => {
+                  void pickFolder().then((folder) => {
                     if (folder) void add(folder);
                   })
                 }
