@@ -25,7 +25,9 @@ export const pixelSpace: ImageFamily = {
   fits: (found) => {
     const denoiser = found.components.get('denoiser');
     const sample = inputOf(denoiser, 'sample');
-    const channels = fixed(sample?.dims[1]) ?? numberIn(denoiser?.config ?? null, 'in_channels') ?? 3;
+    // Nothing says: a network that reads a text is far more often one of latents whose decoder was forgotten.
+    const likely = inputOf(denoiser, 'encoder_hidden_states') ? 4 : 3;
+    const channels = fixed(sample?.dims[1]) ?? numberIn(denoiser?.config ?? null, 'in_channels') ?? likely;
     const latents = found.components.has('vae_decoder') || found.index.vae || found.index.vae_decoder;
     return sample !== undefined && !latents && (channels === 3 || channels === 1);
   },

@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { findFolder, openModelFolder } from '#models/families/index.ts';
 import { IMAGE_FAMILIES, recogniseFamily } from '#models/families/recognise.ts';
+import { readModel } from '#models/onnx/read.ts';
+import { encodeModel } from '#models/onnx/write.ts';
 import { writeTinyModel } from '#test/support/tiny-model.ts';
 import { sd1Files, TINY_FOLDERS, tinyFolder, writeFolder } from './tiny-folders.ts';
 
@@ -90,6 +92,27 @@ describe('a family', () => {
       expect.objectContaining({
         code: 'model/missing-file',
         message: expect.stringMatching(/vae_decoder\/model\.onnx/),
+      }),
+    );
+  });
+
+  test('of latents is known without decoder, configuration or a word about them in the index, and misses its decoder', () => {
+    const bare = tinyFolder('sd1').write(join(root, 'bare'));
+    writeFileSync(join(bare, 'model_index.json'), JSON.stringify({ _class_name: 'StableDiffusionPipeline' }));
+    rmSync(join(bare, 'vae_decoder'), { recursive: true });
+    rmSync(join(bare, 'unet', 'config.json'), { force: true });
+    const unet = join(bare, 'unet', 'model.onnx');
+    const model = readModel(unet);
+    // As exporters write free axes.
+    const inputs = model.graph.inputs.map((port) =>
+      port.name === 'sample' ? { ...port, dims: ['batch', 'channels', 'height', 'width'] } : port,
+    );
+    writeFileSync(unet, encodeModel({ ...model, graph: { ...model.graph, inputs } }));
+    expect(() => openModelFolder(bare)).toThrow(
+      expect.objectContaining({
+        code: 'model/missing-file',
+        message: expect.stringMatching(/works on latents.*vae_decoder\/model\.onnx/),
+        hint: expect.stringMatching(/\w/),
       }),
     );
   });
