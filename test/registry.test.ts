@@ -54,7 +54,11 @@ const REGISTRIES: readonly Registry[] = [
   },
   { kind: 'decoders', folder: 'pipelines/decoding', share: [] },
   { kind: 'rewards', folder: 'pipelines/rewards', share: ['built-in', 'luma', 'manifest', 'spec'] },
-  { kind: 'algorithms', folder: 'pipelines/finetune', share: ['d3po-graph', 'd3po-loss', 'probe', 'types'] },
+  {
+    kind: 'algorithms',
+    folder: 'pipelines/finetune',
+    share: ['d3po-forms', 'd3po-graph', 'd3po-loss', 'estimate-d3po', 'probe', 'types'],
+  },
   { kind: 'commands', folder: 'pipelines/cli/commands', share: [] },
   { kind: 'engine handlers', folder: 'pipelines/engine/handlers', share: [], testsIn: 'pipelines/engine' },
   {
@@ -112,7 +116,7 @@ function isTested(folder: string, stem: string, testsIn: string): boolean {
   );
   if (folder === 'models/ops' && operators.length > 0) return operators.every((name) => operatorTests.includes(name));
   const words = stem.split('-');
-  const spelled = new RegExp(`['"\`:](${words.join('[- ]')}|${words.join(`', ?\\s*'`)})['"\`:@.]`);
+  const spelled = new RegExp(`['"\`:.](${words.join('[- ]')}|${words.join(`', ?\\s*'`)})['"\`:@.]`);
   return tests.some(
     (file) =>
       file === `test/${folder}/${stem}.test.ts` ||
