@@ -6,8 +6,15 @@ import type { Chain } from './chain.ts';
 import { gaussianChain } from './gaussian-chain.ts';
 import { maskedChain } from './masked-chain.ts';
 import { smc, smcOptions } from './smc.ts';
-import { svdd, svddOptions } from './svdd.ts';
+import { isBranched, svdd, svddOptions } from './svdd.ts';
+import { tree, treeOptions } from './tree.ts';
 import { completionValue, guessValue, type ValueFunction } from './value.ts';
+
+/** Calls for one sample. Plain sampling takes as many of the denoiser as there are steps, and none of the reward. */
+export interface DecodingWork {
+  readonly denoiserCalls: number;
+  readonly rewardCalls: number;
+}
 
 /** A way for rewards to steer sampling. */
 export interface Decoder<S extends z.ZodObject = z.ZodObject> {
@@ -20,6 +27,8 @@ export interface Decoder<S extends z.ZodObject = z.ZodObject> {
   /** The option that says how many candidates or particles there are. */
   readonly countKey: string;
   perSample(options: z.output<S>): number;
+  /** What one picture takes, where every step is random and an unfinished sample is worth its best guess. */
+  work(options: z.output<S>, steps: number): DecodingWork;
   run<C, E>(chain: Chain<C, E>, score: Score, options: z.output<S>): Decoding;
 }
 
@@ -52,6 +61,7 @@ const decoders: readonly Decoder[] = [
     options: bestOfNOptions,
     countKey: 'candidates',
     perSample: (o) => o.candidates,
+    work: (o, steps) => ({ denoiserCalls: o.candidates * steps, rewardCalls: o.candidates }),
     run: bestOfN,
   }),
   defineDecoder({
@@ -62,6 +72,10 @@ const decoders: readonly Decoder[] = [
     options: smcOptions.extend(predicted),
     countKey: 'particles',
     perSample: (o) => o.particles,
+    work: ({ particles, every }, steps) => ({
+      denoiserCalls: particles * steps,
+      rewardCalls: particles * ((particles > 1 ? Math.floor((steps - 1) / every) : 0) + 1),
+    }),
     run: (chain, score, o) => smc(chain, predictedValue(chain, score, o), score, { ...o, output: 'draw' }),
   }),
   defineDecoder({
@@ -73,12 +87,36 @@ const decoders: readonly Decoder[] = [
     options: svddOptions.extend(predicted),
     countKey: 'candidates',
     perSample: () => 1,
+    work: (o, steps) => {
+      const branched = Array.from({ length: steps }, (_, i) => isBranched(i, steps, o));
+      const drawn = branched.map((b) => (b ? o.candidates : 1));
+      const looked = branched.reduce((n, b) => n + (b ? o.candidates : 0), branched.at(-1) ? 0 : 1);
+      // What is drawn at a step is asked about before the next; a start is one.
+      return { denoiserCalls: 1 + drawn.slice(0, -1).reduce((a, b) => a + b, 0), rewardCalls: looked };
+    },
     run: (chain, score, o) => svdd(chain, predictedValue(chain, score, o), score, o),
+  }),
+  defineDecoder({
+    name: 'tree',
+    title: 'Tree search',
+    description:
+      'Grows a tree of partly finished samples, more where rewards are good; gives the best one it finished. Costs its budget.',
+    source: 'after Zhang et al. 2024, arXiv:2406.03816',
+    options: treeOptions,
+    countKey: 'branch',
+    perSample: () => 1,
+    run: tree,
   }),
 ];
 
 /** Decoders by name. */
 export const DECODERS: ReadonlyMap<string, Decoder> = new Map(decoders.map((d) => [d.name, d]));
+
+/** @throws {NorthlightError} as {@link createSteering} does. */
+export function decodingWork(name: string, options: Readonly<Record<string, unknown>>, steps: number): DecodingWork {
+  const { decoder, given } = parse(name, options);
+  return decoder.work(given, steps);
+}
 
 /**
  * A decoder with its options.
@@ -86,6 +124,18 @@ export const DECODERS: ReadonlyMap<string, Decoder> = new Map(decoders.map((d) =
  * @throws {NorthlightError} `decode/unknown`, `decode/option`.
  */
 export function createSteering(name: string, options: Readonly<Record<string, unknown>>): Steering {
+  const { decoder, given } = parse(name, options);
+  return {
+    name,
+    options: given,
+    perSample: decoder.perSample(given),
+    gaussian: ({ denoiser, schedule, rows }, score) =>
+      decoder.run(gaussianChain(denoiser, schedule, rows), score, given),
+    masked: ({ denoiser, schedule, rows }, score) => decoder.run(maskedChain(denoiser, schedule, rows), score, given),
+  };
+}
+
+function parse(name: string, options: Readonly<Record<string, unknown>>) {
   const decoder = DECODERS.get(name);
   if (decoder === undefined) {
     throw new NorthlightError(
@@ -103,13 +153,5 @@ export function createSteering(name: string, options: Readonly<Record<string, un
       `Its options are ${Object.keys(decoder.options.shape).join(', ')}.`,
     );
   }
-  const given = parsed.data;
-  return {
-    name,
-    options: given,
-    perSample: decoder.perSample(given),
-    gaussian: ({ denoiser, schedule, rows }, score) =>
-      decoder.run(gaussianChain(denoiser, schedule, rows), score, given),
-    masked: ({ denoiser, schedule, rows }, score) => decoder.run(maskedChain(denoiser, schedule, rows), score, given),
-  };
+  return { decoder, given: parsed.data };
 }

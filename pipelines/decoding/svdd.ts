@@ -27,6 +27,10 @@ export const svddOptions = z.object({
 });
 export type SvddOptions = z.output<typeof svddOptions>;
 
+/** Whether candidates are drawn at this step, 0 … steps − 1. */
+export const isBranched = (i: number, steps: number, { candidates, branchFrom, branchTo }: SvddOptions): boolean =>
+  candidates > 1 && i >= Math.floor(branchFrom * steps) && i < Math.ceil(branchTo * steps);
+
 /**
  * Soft value-based decoding, Li et al. 2024 (arXiv:2408.08252), algorithm 1: at each step draw M candidates from the model, go
  * on with one of them, chosen with probability ∝ exp(v̂/α). Chains never interact (unless `replace`), so diversity is kept.
@@ -53,11 +57,7 @@ export async function* svdd<S, E>(
     const at = rows.map((row): At<S> => ({ row, state: states[row]! }));
     const answers = await askMissing(chain, i, at, said);
     const guesses: Clean[] = at.map((a, row) => chain.guess(i, a, answers[row]!));
-    const branched =
-      options.candidates > 1 &&
-      chain.isRandom(i) &&
-      i >= Math.floor(options.branchFrom * steps) &&
-      i < Math.ceil(options.branchTo * steps);
+    const branched = chain.isRandom(i) && isBranched(i, steps, options);
     if (!branched) {
       states = rows.map((row) => chain.draw(i, at[row]!, answers[row]!, 0, false));
       said = rows.map((row) => stillTrue(chain, at[row]!.state, states[row]!, answers[row]!));

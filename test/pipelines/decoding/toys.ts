@@ -5,13 +5,15 @@ import { f32, fromNumbers, i64 } from '#models/tensor/tensor.ts';
 import type { Denoiser } from '#pipelines/sampling/denoiser.ts';
 import { subsLogProbs } from '#pipelines/sampling/masked-kernel.ts';
 import type { MaskedDenoiser, MaskedRow } from '#pipelines/sampling/masked-loop.ts';
-import type { Decoded, Decoding, DecodingStep, Score } from '#pipelines/sampling/steering.ts';
+import type { Decoded, DecodingStep, Score } from '#pipelines/sampling/steering.ts';
 import type { GaussianSchedule } from '#pipelines/schedulers/types.ts';
 import { exactEpsilon } from '#test/pipelines/sampling/gaussian.ts';
 import { type ToyLaw, toyModel } from '#test/support/masked-toy.ts';
 
 /** Runs a decoder to its end. */
-export async function finish(decoding: Decoding): Promise<Decoded & { readonly steps: readonly DecodingStep[] }> {
+export async function finish<R extends Decoded>(
+  decoding: AsyncGenerator<DecodingStep, R>,
+): Promise<R & { readonly steps: readonly DecodingStep[] }> {
   const steps: DecodingStep[] = [];
   for (;;) {
     const next = await decoding.next();
