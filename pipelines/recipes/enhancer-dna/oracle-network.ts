@@ -21,9 +21,10 @@ export interface OracleConfig {
 export const ORACLE: OracleConfig = { length: ENHANCER_LENGTH, width: 64, motif: 13, pool: 4, hidden: 64 };
 
 /**
- * An oracle of activity: one-hot `sequence` `[B, L, 4]` → `activity` `[B, 3]`, log activity in each cell line. Motif filters, pooled; two
- * convolutions that see how far motifs are apart; a sum over positions, which counts. Both strands go through the same weights and
- * the answers are averaged, so a sequence and its reverse complement have the same activity (Shrikumar et al. 2017).
+ * An oracle of activity: one-hot `sequence` `[B, L, 4]` → `activity` `[B, 3]`, log activity in each cell line. Motif filters, of which
+ * the best match in a few letters counts; two convolutions that see how far motifs are apart; a sum over positions, which
+ * counts. Both strands go through the same weights and the answers are averaged, so a sequence and its reverse complement
+ * have the same activity.
  */
 export function buildOracle(config: OracleConfig, seed: number): Model {
   const op = createBuilder();
@@ -36,11 +37,11 @@ export function buildOracle(config: OracleConfig, seed: number): Model {
   const strands = op.transpose(op.concat([sequence, turned], 0), [0, 2, 1]);
   const after = length / pool;
   const near = (name: string, x: Value, dilation: number): Value =>
-    op.add2(x, l.silu(convolve(l, name, x, width, 5, { dilation })));
+    l.scope(name, () => op.add2(x, l.silu(convolve(l, 'conv', l.groupNorm('norm', x, 8), width, 5, { dilation }))));
 
   let x = l.batchReshape(strands, [LETTERS.length, 1, length]);
-  x = op.exp(convolve(l, 'motifs', x, width, config.motif));
-  x = l.batchReshape(op.reduceSum(l.batchReshape(x, [width, after, pool]), [3], false), [width, 1, after]);
+  x = l.silu(l.groupNorm('norm', convolve(l, 'motifs', x, width, config.motif), 8));
+  x = op.apply('MaxPool', [x], { kernel_shape: [1, pool], strides: [1, pool] });
   x = near('near', x, 1);
   x = near('far', x, 2);
   // A site is one of many positions: the mean alone would start almost blind to it.

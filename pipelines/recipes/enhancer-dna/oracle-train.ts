@@ -29,14 +29,14 @@ export const enhancerOracleSchema = z.object({
     .describe('half of the assay it is trained on; a is to optimise, b only to evaluate'),
   sequences: z.int().min(1).default(20000).describe('measured sequences of each half'),
   heldOut: z.int().min(3).default(4000).describe('sequences of neither half, for the correlations'),
-  steps: z.int().min(1).default(5000).describe('updates'),
+  steps: z.int().min(1).default(6000).describe('updates'),
   batch: z.int().min(1).default(32).describe('sequences per update'),
-  learningRate: z.number().positive().default(2e-3).describe('peak rate of AdamW'),
+  learningRate: z.number().positive().default(4e-3).describe('peak rate of AdamW'),
   warmup: z.int().min(0).default(100).describe('updates until the peak rate'),
-  decay: z.int().min(1).default(2000).describe('updates over which the rate falls to zero at the end'),
+  decay: z.int().min(1).default(2500).describe('updates over which the rate falls to zero at the end'),
   weightDecay: z.number().min(0).default(0.02).describe('decoupled weight decay'),
   emaDecay: z.number().min(0).max(1).default(0.995).describe('decay of the averaged weights'),
-  checkpointEvery: z.int().min(1).default(100).describe('updates between checkpoints'),
+  checkpointEvery: z.int().min(1).default(50).describe('updates between checkpoints'),
 });
 export type EnhancerOracleSettings = z.output<typeof enhancerOracleSchema>;
 
