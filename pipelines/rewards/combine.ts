@@ -3,8 +3,8 @@ import type { Reward, RewardItem } from './types.ts';
 
 export const COMBINATIONS = ['sum', 'krc', 'worst', 'lexicographic'] as const;
 /**
- * - `sum`: Σ w·z / Σ|w| of standardised scores z (Kim et al. 2024, SLIM).
- * - `krc`: geometric mean of quantiles, so that all must be good (Kim et al. 2023, arXiv:2305.15801, eq. 2).
+ * - `sum`: Σ w·z / Σ|w| of standardised scores z.
+ * - `krc`: geometric mean of quantiles, so that all must be good (Lucy-SKG, arXiv:2305.15801, eq. 2).
  * - `worst`: the lowest standardised score.
  * - `lexicographic`: the first reward decides where scores differ by tiers of one standard deviation, then the next.
  */

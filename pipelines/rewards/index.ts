@@ -6,11 +6,15 @@ import { brightness } from './brightness.ts';
 import type { BuiltInReward } from './built-in.ts';
 import { colourfulness } from './colourfulness.ts';
 import { type Combination, type CombinedReward, combineRewards, type Weighted } from './combine.ts';
+import { createCommandReward } from './command.ts';
 import { compressibility } from './compressibility.ts';
+import { createExpressionReward } from './expression.ts';
+import { guarded } from './guarded.ts';
 import { incompressibility } from './incompressibility.ts';
+import { createModuleReward } from './module.ts';
 import { createOnnxReward } from './onnx.ts';
 import { createPromptAgreement, promptAgreement } from './prompt-agreement.ts';
-import { openProperty, rewardOfItems } from './property.ts';
+import { type Definition, openProperty, rewardOfItems } from './property.ts';
 import { sequenceRewards } from './sequences/index.ts';
 import { parseOptions, parseRewardSpec } from './spec.ts';
 import { symmetry } from './symmetry.ts';
@@ -22,6 +26,12 @@ export const builtInRewards: ReadonlyMap<string, BuiltInReward> = new Map(
   [brightness, colourfulness, compressibility, incompressibility, symmetry, warmth].map((r) => [r.name, r]),
 );
 
+/** All rewards that ship, of pictures and of sequences; formulas read them by name. */
+const definitions: ReadonlyMap<string, Definition> = new Map<string, Definition>([
+  ...builtInRewards,
+  ...sequenceRewards,
+]);
+
 /** What a reward may use of this machine. */
 export interface RewardHost {
   readonly threads?: number | undefined;
@@ -30,33 +40,53 @@ export interface RewardHost {
   readonly seed?: number | undefined;
 }
 
+/** Rewards that come from elsewhere: what the prefix is followed by. */
+export const REWARD_SOURCES = {
+  onnx: 'onnx:PATH',
+  expr: 'expr:FORMULA',
+  module: 'module:PATH',
+  command: 'command:PROGRAM ARGS…',
+} as const;
+
 /**
- * A reward from its specification: `name`, `name:key=value,…` or `onnx:PATH`. Close it when done.
- * @throws {NorthlightError} `reward/unknown`, `reward/option`, or what an ONNX reward throws.
+ * A reward from its specification: `name`, `name:key=value,…`, `onnx:PATH`, `expr:FORMULA`, `module:PATH` or `command:PROGRAM ARGS…`,
+ * whose answers are checked ({@link guarded}). Close it when done.
+ * @throws {NorthlightError} `reward/unknown`, `reward/option`, or what the source throws.
  */
 export async function createReward(spec: string, host: RewardHost = {}): Promise<Reward> {
+  return guarded(await openReward(spec, host));
+}
+
+async function openReward(spec: string, { provider, threads }: RewardHost): Promise<Reward> {
   const colon = spec.indexOf(':');
   const name = colon < 0 ? spec : spec.slice(0, colon);
   const rest = colon < 0 ? '' : spec.slice(colon + 1);
-  const { provider, threads } = host;
   const session: SessionOptions = {
     ...(provider === undefined || provider === 'auto' ? {} : { provider }),
     ...(threads === undefined ? {} : { threads }),
   };
-  if (name === 'onnx') return createOnnxReward(rest, session);
-  if (name === promptAgreement.name) {
-    return createPromptAgreement(
-      parseOptions(promptAgreement, rest) as z.output<typeof promptAgreement.options>,
-      session,
-    );
+  switch (name) {
+    case 'onnx':
+      return createOnnxReward(rest, session);
+    case 'expr':
+      return createExpressionReward(rest, definitions);
+    case 'module':
+      return createModuleReward(rest);
+    case 'command':
+      return createCommandReward(rest);
+    case promptAgreement.name:
+      return createPromptAgreement(
+        parseOptions(promptAgreement, rest) as z.output<typeof promptAgreement.options>,
+        session,
+      );
   }
-  const definition = builtInRewards.get(name) ?? sequenceRewards.get(name);
+  const definition = definitions.get(name);
   if (definition === undefined) {
     const known = [...builtInRewards.keys(), promptAgreement.name, ...sequenceRewards.keys()];
     throw new NorthlightError(
       'reward/unknown',
       `There is no reward "${name}".`,
-      `${suggestion(name, known)} Rewards are ${known.join(', ')}, and onnx:PATH.`.trim(),
+      `${suggestion(name, known)} Rewards are ${[...known, ...Object.values(REWARD_SOURCES)].join(', ')}.`.trim(),
     );
   }
   const { measure, kind } = openProperty(definition, parseOptions(definition, rest));

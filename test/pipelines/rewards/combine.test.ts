@@ -83,9 +83,10 @@ describe('all must be good', () => {
     expect(both!).toBeGreaterThan(one!);
   });
 
-  prop.prop([numbers])('reads only order: a monotone change of a reward changes nothing', (values) => {
+  const whole = fc.array(fc.integer({ min: -100, max: 100 }), { minLength: 4, maxLength: 12 });
+  prop.prop([whole])('reads only order: a monotone change of a reward changes nothing', (values) => {
     const other = values.map((_, i) => (i * 7) % 5);
-    expect(combine('krc', [values.map((v) => Math.atan(v / 1000)), other])).toEqual(combine('krc', [values, other]));
+    expect(combine('krc', [values.map((v) => Math.atan(v)), other])).toEqual(combine('krc', [values, other]));
   });
 
   prop.prop([numbers])('quantiles lie in 0…1 and average a half', (values) => {
