@@ -27,6 +27,7 @@ export interface StagedFile {
 }
 
 const CHUNK_BYTES = 1 << 24;
+const HASH_BYTES = 1 << 20;
 
 /**
  * Writes `data` so that a reader sees either the old file or the whole new one, also after a power cut: a temporary file
@@ -126,12 +127,15 @@ export function withFile<T>(path: string, use: (fd: number, sizeBytes: number) =
   }
 }
 
-/** SHA-256 of a file's bytes as 64 lower-case hex digits, reading 16 MiB at a time. */
+/** SHA-256 of a file's bytes as 64 lower-case hex digits, through one buffer of a megabyte. */
 export function sha256File(path: string): string {
-  return withFile(path, (fd, size) => {
+  return withFile(path, (fd) => {
     const hash = createHash('sha256');
-    for (let offset = 0; offset < size; offset += CHUNK_BYTES) {
-      hash.update(readAt(fd, offset, Math.min(CHUNK_BYTES, size - offset), path));
+    const buffer = new Uint8Array(HASH_BYTES);
+    try {
+      for (let n = readSync(fd, buffer); n > 0; n = readSync(fd, buffer)) hash.update(buffer.subarray(0, n));
+    } catch (error) {
+      throw fileError(error, path, 'read');
     }
     return hash.digest('hex');
   });

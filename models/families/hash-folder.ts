@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
-import { createReadStream, existsSync, readdirSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, statSync } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { join, relative } from 'node:path';
-import { sha256File } from '#models/files.ts';
+import { fileError, sha256File } from '#models/files.ts';
 
 /** Folders whose files decide what a model makes. */
 const PARTS = [
@@ -20,6 +21,8 @@ const PARTS = [
   'onnx',
 ];
 
+const CHUNK_BYTES = 1 << 20;
+
 /** SHA-256 over the sorted list of `(file, SHA-256)` of what decides the model's output. */
 export function hashModelFolder(directory: string): string {
   const hash = createHash('sha256');
@@ -29,15 +32,26 @@ export function hashModelFolder(directory: string): string {
 }
 
 /**
- * The same hash without holding up whoever asks: files are read in the background, 4 MiB at a time.
+ * The same hash without holding up whoever asks: files are read in the background, into one buffer of a megabyte.
  * @throws whatever reading the files throws, and an `AbortError` when `signal` is aborted.
  */
 export async function hashModelFolderInBackground(directory: string, signal?: AbortSignal): Promise<string> {
   const hash = createHash('sha256');
+  const buffer = new Uint8Array(CHUNK_BYTES);
   for (const file of modelFiles(directory)) {
     const own = createHash('sha256');
-    for await (const chunk of createReadStream(file, { highWaterMark: 1 << 22, ...(signal && { signal }) })) {
-      own.update(chunk as Uint8Array);
+    const handle = await open(file).catch((error: unknown) => {
+      throw fileError(error, file, 'read');
+    });
+    try {
+      for (;;) {
+        signal?.throwIfAborted();
+        const { bytesRead } = await handle.read(buffer, 0, CHUNK_BYTES, null);
+        if (bytesRead === 0) break;
+        own.update(buffer.subarray(0, bytesRead));
+      }
+    } finally {
+      await handle.close();
     }
     hash.update(`${relative(directory, file).replaceAll('\\', '/')}\n${own.digest('hex')}\n`);
   }
@@ -55,6 +69,11 @@ export function stampModelFolder(directory: string): string {
     hash.update(`${relative(directory, file)}\n${found?.size ?? ''} ${found?.mtimeMs ?? ''}\n`);
   }
   return hash.digest('hex');
+}
+
+/** Bytes of all files that decide the model's output; files that are not there count nothing. */
+export function sizeOfModel(directory: string): number {
+  return modelFiles(directory).reduce((sum, f) => sum + (statSync(f, { throwIfNoEntry: false })?.size ?? 0), 0);
 }
 
 /** The files of a model, sorted: its index and everything in the folders of its parts. */

@@ -4,3 +4,4 @@ export { findFolder } from './find-folder.ts';
 export { hashModelFolder, hashModelFolderInBackground, stampModelFolder } from './hash-folder.ts';
 export { inspectModelFolder, type ModelReport, summaryOf } from './inspect-folder.ts';
 export { type ModelFolder, openModelFolder } from './model-folder.ts';
+export { rememberedModelHash } from './remembered-hash.ts';

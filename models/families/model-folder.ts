@@ -1,10 +1,9 @@
-import { statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import type { Model } from '#models/onnx/ir.ts';
 import { readModel } from '#models/onnx/read.ts';
 import type { ImageModel } from './family.ts';
 import { findFolder, optionalJson } from './find-folder.ts';
-import { modelFiles } from './hash-folder.ts';
+import { sizeOfModel } from './hash-folder.ts';
 import { recogniseFamily } from './recognise.ts';
 import type { FoundFolder } from './types.ts';
 
@@ -55,7 +54,7 @@ export function openModelFolder(directory: string): ModelFolder {
     dims: latentDims(model, model.size),
     predictionType: predictionType(model),
     parameters: [...found.components.values()].reduce((sum, c) => sum + c.signature.parameters, 0),
-    sizeBytes: modelFiles(path).reduce((sum, f) => sum + statSync(f).size, 0),
+    sizeBytes: sizeOfModel(path),
     description: typeof own.description === 'string' ? own.description : '',
     examplePrompts: Array.isArray(own.examplePrompts)
       ? own.examplePrompts.filter((p): p is string => typeof p === 'string')

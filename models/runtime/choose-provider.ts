@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { NorthlightError } from '#models/errors.ts';
 import { writeFileAtomic } from '#models/files.ts';
-import { deviceKey, userDataFolder } from './device-key.ts';
+import { userDataFolder } from '#models/user-data-folder.ts';
+import { deviceKey } from './device-key.ts';
 import { compareOutputs, runTrial, type TrialGraph, type TrialOptions, type TrialRun } from './graph-trial.ts';
 import type { Provider } from './session.ts';
 

@@ -1,19 +1,8 @@
 import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
-import { arch, availableParallelism, cpus, homedir, release } from 'node:os';
+import { arch, availableParallelism, cpus, release } from 'node:os';
 import { join } from 'node:path';
 import { runtimeVersion } from './session.ts';
-
-/** Folder for what this user's Northlight has found out about this machine. */
-export function userDataFolder(
-  platform: NodeJS.Platform = process.platform,
-  env: Readonly<Record<string, string | undefined>> = process.env,
-  home: string = homedir(),
-): string {
-  if (platform === 'win32') return join(env.LOCALAPPDATA ?? join(home, 'AppData', 'Local'), 'Northlight');
-  if (platform === 'darwin') return join(home, 'Library', 'Application Support', 'Northlight');
-  return join(env.XDG_DATA_HOME || join(home, '.local', 'share'), 'northlight');
-}
 
 /**
  * Names runtime, processor, graphics devices and their drivers, as 64 hex digits: a measurement holds while this stays the

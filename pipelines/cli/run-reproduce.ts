@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { NorthlightError } from '#models/errors.ts';
-import { hashModelFolder } from '#models/families/index.ts';
+import { rememberedModelHash } from '#models/families/index.ts';
 import { sha256File, writeFileAtomic } from '#models/files.ts';
 import { readPictureSettings } from '#pipelines/images/settings/index.ts';
 import { reproducePicture } from '#pipelines/sampling/reproduce.ts';
@@ -47,8 +47,9 @@ async function modelThatMade({ file, project }: Options): Promise<string> {
   const own = (await readPictureSettings(file))?.own;
   const wanted = own?.model;
   const known = [...bundledModels(), ...(project === undefined ? [] : modelsOf(project))];
-  const found = known.find((folder) => existsSync(folder) && hashModelFolder(folder) === wanted?.hash);
-  if (found !== undefined) return found;
+  for (const folder of known) {
+    if (existsSync(folder) && (await rememberedModelHash(folder)) === wanted?.hash) return folder;
+  }
   if (!wanted) {
     throw new NorthlightError(
       'reproduce/no-settings',

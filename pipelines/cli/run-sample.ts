@@ -2,7 +2,7 @@ import { mkdirSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { z } from 'zod';
 import { NorthlightError } from '#models/errors.ts';
-import { hashModelFolder } from '#models/families/index.ts';
+import { rememberedModelHash } from '#models/families/index.ts';
 import { latentDims } from '#models/families/model-folder.ts';
 import { writeFileAtomic } from '#models/files.ts';
 import { readSafetensors, writeSafetensors } from '#models/tensor/safetensors.ts';
@@ -115,7 +115,7 @@ export async function runSample(options: Options, io: Io): Promise<SampleResult>
       writeSafetensors(join(options.out, 'samples.safetensors'), tensors);
     }
     const manifest = {
-      model: { name: pipeline.folder.name, sha256: hashModelFolder(pipeline.folder.path) },
+      model: { name: pipeline.folder.name, sha256: await rememberedModelHash(pipeline.folder.path) },
       adapters: adapters.map((a) => ({ weight: a.weight, sha256: hashAdapter(a.path) })),
       settings,
       ...(start ? { start: { sha256: start.pictureHash, mask: start.maskHash, strength: start.strength } } : {}),

@@ -2,7 +2,7 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import type { z } from 'zod';
 import { NorthlightError } from '#models/errors.ts';
-import { examineModel, hashModelFolderInBackground, stampModelFolder } from '#models/families/index.ts';
+import { examineModel, rememberedModelHash, stampModelFolder } from '#models/families/index.ts';
 import type { Provider } from '#models/runtime/session.ts';
 import { programVersion } from '#models/version.ts';
 import type { Project } from '#pipelines/store/project.ts';
@@ -150,5 +150,5 @@ function parseInput<N extends ProcedureName>(name: N, input: unknown): ParsedInp
 const familiesLook: ModelLook = {
   examine: examineModel,
   stamp: stampModelFolder,
-  hash: hashModelFolderInBackground,
+  hash: (directory, signal) => rememberedModelHash(directory, { signal }),
 };

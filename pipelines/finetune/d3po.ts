@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { portType } from '#models/autodiff/precision.ts';
 import { NorthlightError } from '#models/errors.ts';
-import { hashModelFolder, openModelFolder } from '#models/families/index.ts';
+import { openModelFolder, rememberedModelHash } from '#models/families/index.ts';
 import { sha256File, writeFileAtomic } from '#models/files.ts';
 import { encodeModel } from '#models/onnx/write.ts';
 import { createSession, type Session } from '#models/runtime/session.ts';
@@ -186,7 +186,7 @@ async function run(task: FinetuneTask<D3poConfig>): Promise<FinetuneResult | nul
   const denoiser = base.denoiser(guidanceScale, pixels);
   const view = { guidanceScale, ...pixels };
   const firstInputs = await commonInputs(base, denoiser, chains);
-  const modelHash = hashModelFolder(folder.path);
+  const modelHash = await rememberedModelHash(folder.path);
   const targets = findLoraTargets(folder.unet, config.targets);
   const scale = { rank: config.rank, alpha: config.alpha ?? config.rank };
   const state: AdamWState = createAdamW(initLora(targets, scale, new Rng(config.seed).fork('lora')));

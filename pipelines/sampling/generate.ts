@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { NorthlightError } from '#models/errors.ts';
-import { hashModelFolder } from '#models/families/index.ts';
+import { rememberedModelHash } from '#models/families/index.ts';
 import { latentDims } from '#models/families/model-folder.ts';
 import { numel } from '#models/tensor/tensor.ts';
 import { encodePng, tensorToRgb } from '#pipelines/images/images.ts';
@@ -157,8 +157,19 @@ export async function* generatePictures(options: GenerateOptions): AsyncGenerato
     ...pixels,
     ...(begin?.extraChannels ? { extraChannels: begin.extraChannels } : {}),
   });
+  // Gigabytes are read while the first picture is made; a failure is told when the hash is needed.
+  const stop = new AbortController();
+  const hashing = hashOfModel(options.pipeline, stop.signal);
+  hashing.catch(() => {});
+  try {
+    yield* picturesOf(options, hashing);
+  } finally {
+    stop.abort();
+  }
+}
+
+async function* picturesOf(options: GenerateOptions, hashing: Promise<string>): AsyncGenerator<Picture> {
   const size = numel(dims);
-  const modelHash = hashOfModel(pipeline);
   const adapters = usedAdapters(pipeline.options);
   const batch = options.batch ?? 4;
   for (let start = 0; start < requests.length; start += batch) {
@@ -202,6 +213,7 @@ export async function* generatePictures(options: GenerateOptions): AsyncGenerato
       const text = settingsText({
         ...request,
         model: { name: pipeline.folder.name, hash: modelHash },
+    const modelHash = await hashing;
         adapters,
         negativePrompt: settings.negativePrompt,
         seed: settings.seed,
@@ -245,11 +257,11 @@ export async function* generatePictures(options: GenerateOptions): AsyncGenerato
   }
 }
 
-/** Reading the files of a large model takes seconds, and a run draws many strips. */
+/** A run draws many strips with one pipeline, whose networks were opened once. */
 const modelHashes = new WeakMap<ImagePipeline, string>();
 
-function hashOfModel(pipeline: ImagePipeline): string {
-  const hash = modelHashes.get(pipeline) ?? hashModelFolder(pipeline.folder.path);
+async function hashOfModel(pipeline: ImagePipeline, signal: AbortSignal): Promise<string> {
+  const hash = modelHashes.get(pipeline) ?? (await rememberedModelHash(pipeline.folder.path, { signal }));
   modelHashes.set(pipeline, hash);
   return hash;
 }

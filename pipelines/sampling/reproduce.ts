@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { NorthlightError } from '#models/errors.ts';
-import { hashModelFolder } from '#models/families/index.ts';
+import { rememberedModelHash } from '#models/families/index.ts';
 import { latentDims } from '#models/families/model-folder.ts';
 import { fileError } from '#models/files.ts';
 import type { Provider } from '#models/runtime/session.ts';
@@ -85,7 +85,7 @@ export async function reproducePicture(options: ReproduceOptions): Promise<Repro
     return {
       identical: sameFile ? 'file' : difference.max === 0 ? 'pixels' : 'no',
       difference,
-      notes: notesOn(own, provider, pipeline),
+      notes: await notesOn(own, provider, pipeline),
       originalHash: createHash('sha256').update(original).digest('hex'),
       hash: again.hash,
       png: again.png,
@@ -141,9 +141,9 @@ async function makeAgain(
   return first.value;
 }
 
-function notesOn(own: NorthlightSettings, provider: string, { folder, model }: ImagePipeline): string[] {
+async function notesOn(own: NorthlightSettings, provider: string, { folder, model }: ImagePipeline): Promise<string[]> {
   const notes: string[] = [];
-  const modelHash = hashModelFolder(folder.path);
+  const modelHash = await rememberedModelHash(folder.path);
   const size = numel(latentDims(model, sizeOf(folder, own)));
   if (own.model.hash !== modelHash) {
     notes.push(

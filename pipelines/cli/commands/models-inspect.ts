@@ -18,7 +18,7 @@ export const modelsInspect = defineCommand({
   }),
   positionals: ['dir'],
   async run({ dir, dryStep: step, gradients, hash, threads }, io): Promise<InspectResult> {
-    const { examineModel, hashModelFolder, summaryOf } = await import('#models/families/index.ts');
+    const { examineModel, rememberedModelHash, summaryOf } = await import('#models/families/index.ts');
     const report = examineModel(findModel(dir));
     const { problems } = summaryOf(report);
     const result: InspectResult = { ...report, problems, hash: null, dryStep: null, gradients: null };
@@ -27,7 +27,7 @@ export const modelsInspect = defineCommand({
       ...result,
       dryStep: step && report.kind === 'image' ? await tryStep(report.path, threads, io) : null,
       gradients: gradients ? await trainable(report.path) : null,
-      hash: hash ? hashModelFolder(report.path) : null,
+      hash: hash ? await rememberedModelHash(report.path) : null,
     };
   },
   show: describeDoctor,

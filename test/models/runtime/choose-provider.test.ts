@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { chooseProvider, trustProvider } from '#models/runtime/choose-provider.ts';
-import { userDataFolder } from '#models/runtime/device-key.ts';
 import { compareOutputs, placement, type TrialGraph } from '#models/runtime/graph-trial.ts';
 import { f32, i64, type Tensor } from '#models/tensor/tensor.ts';
+import { userDataFolder } from '#models/user-data-folder.ts';
 
 let folder: string;
 beforeAll(() => {
