@@ -109,7 +109,7 @@ describe('asking', () => {
     });
     const broken = northlight('models', 'inspect', folder);
     expect(broken.code).toBe(2);
-    expect(broken.out + broken.err).toMatch(/model_index\.json/);
+    expect(broken.out + broken.err).toMatch(/holds a model folder but is none itself: tiny/);
   });
 });
 
