@@ -2,20 +2,26 @@ import type { z } from 'zod';
 import { NorthlightError } from '#models/errors.ts';
 import { suggestion } from '#models/nearest.ts';
 import type { SessionOptions } from '#models/runtime/session.ts';
+import { balance } from './balance.ts';
+import { bitsPerPixel } from './bits-per-pixel.ts';
 import { brightness } from './brightness.ts';
 import type { BuiltInReward } from './built-in.ts';
 import { colourfulness } from './colourfulness.ts';
 import { type Combination, type CombinedReward, combineRewards, type Weighted } from './combine.ts';
 import { createCommandReward } from './command.ts';
 import { compressibility } from './compressibility.ts';
+import { contrast } from './contrast.ts';
+import { edgeDensity } from './edge-density.ts';
 import { createExpressionReward } from './expression.ts';
-import { guarded } from './guarded.ts';
+import { type GuardedReward, guarded } from './guarded.ts';
 import { incompressibility } from './incompressibility.ts';
 import { createModuleReward } from './module.ts';
 import { createOnnxReward } from './onnx.ts';
+import { paletteDistance } from './palette-distance.ts';
 import { createPromptAgreement, promptAgreement } from './prompt-agreement.ts';
 import { type Definition, openProperty, rewardOfItems } from './property.ts';
 import { sequenceRewards } from './sequences/index.ts';
+import { sharpness } from './sharpness.ts';
 import { parseOptions, parseRewardSpec } from './spec.ts';
 import { symmetry } from './symmetry.ts';
 import type { Reward } from './types.ts';
@@ -23,8 +29,24 @@ import { warmth } from './warmth.ts';
 
 /** The rewards of pictures that ship, by name. */
 export const builtInRewards: ReadonlyMap<string, BuiltInReward> = new Map(
-  [brightness, colourfulness, compressibility, incompressibility, symmetry, warmth].map((r) => [r.name, r]),
+  [
+    balance,
+    bitsPerPixel,
+    brightness,
+    colourfulness,
+    compressibility,
+    contrast,
+    edgeDensity,
+    incompressibility,
+    paletteDistance,
+    sharpness,
+    symmetry,
+    warmth,
+  ].map((r) => [r.name, r]),
 );
+
+/** Whether a reward can be asked for by its name alone. */
+export const needsNoOptions = ({ options }: Definition): boolean => options.safeParse({}).success;
 
 /** All rewards that ship, of pictures and of sequences; formulas read them by name. */
 const definitions: ReadonlyMap<string, Definition> = new Map<string, Definition>([
@@ -53,7 +75,7 @@ export const REWARD_SOURCES = {
  * whose answers are checked ({@link guarded}). Close it when done.
  * @throws {NorthlightError} `reward/unknown`, `reward/option`, or what the source throws.
  */
-export async function createReward(spec: string, host: RewardHost = {}): Promise<Reward> {
+export async function createReward(spec: string, host: RewardHost = {}): Promise<GuardedReward> {
   return guarded(await openReward(spec, host));
 }
 

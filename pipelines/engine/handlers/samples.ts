@@ -5,6 +5,7 @@ import { writeFileAtomic } from '#models/files.ts';
 import type { EngineContext, Handlers } from '#pipelines/engine/context.ts';
 import { exportSamples } from '#pipelines/engine/export-samples.ts';
 import type { ScorePayload } from '#pipelines/engine/jobs/payloads.ts';
+import { pictureRewards } from '#pipelines/engine/picture-rewards.ts';
 import { viewSample } from '#pipelines/engine/views.ts';
 import { adapters } from '#pipelines/store/adapters.ts';
 import { newId } from '#pipelines/store/ids.ts';
@@ -141,12 +142,6 @@ export const samples: Handlers<'samples'> = {
   'samples.export': ({ seqs, folder }, { project }) =>
     exportSamples(project, table.bySeqs(project.db, seqs).map(viewSample), folder),
 };
-
-/** Loaded when asked for: rewards bring the image library and the runtime along. */
-async function pictureRewards(): Promise<readonly { name: string; description: string }[]> {
-  const { builtInRewards } = await import('#pipelines/rewards/index.ts');
-  return [...builtInRewards.values()];
-}
 
 /** Models are looked into only for a search that names one. */
 async function knownNames({ project, catalog }: EngineContext, terms: readonly Term[]): Promise<KnownNames> {

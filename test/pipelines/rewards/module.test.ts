@@ -163,7 +163,7 @@ describe('the sandbox', () => {
   ];
   test.each(FOUR_GB)(
     'stops 4 GB of memory in %s, by its name',
-    async (what, code) => {
+    async (_, code) => {
       const reward = await start(body(code), { memoryBytes: 256 * 2 ** 20 });
       await expect(reward.score(items('A'))).rejects.toMatchObject({
         code: 'reward/memory',
