@@ -27,12 +27,12 @@ export interface DenoiserConfig {
   readonly embedding: number;
 }
 
-/** Sees 265 letters: all of an enhancer from anywhere in it. */
+/** Sees 112 letters to either side: any pair of sites of a rule, from anywhere between them. */
 export const DENOISER: DenoiserConfig = {
   length: ENHANCER_LENGTH,
   width: 48,
   kernel: 9,
-  dilations: [1, 1, 4, 16, 1, 1, 4, 1],
+  dilations: [1, 1, 4, 16, 4, 1],
   embedding: 96,
 };
 

@@ -84,7 +84,9 @@ export async function trainEnhancerDna(
   if (io.signal.aborted) return result;
   const evaluation = await evaluate(options, io);
   const parameters = [...state.parameters.values()].reduce((n, p) => n + p.data.length, 0);
-  const command = commandOf('enhancer-dna', options, enhancerDnaSchema.parse({}));
+  // Where the oracle lies differs from machine to machine.
+  const set = { ...s, oracle: s.oracle === '' ? '' : 'ORACLE' };
+  const command = commandOf('enhancer-dna', { ...options, set }, enhancerDnaSchema.parse({}));
   writeFileAtomic(join(options.out, 'README.md'), denoiserCard(evaluation, command, s.steps * s.batch, parameters));
   return { ...result, activity: Object.fromEntries(evaluation.cells.map((c) => [c.cell, c.activity])) };
 }
