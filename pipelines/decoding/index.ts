@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { NorthlightError } from '#models/errors.ts';
 import type { Decoding, Score, Steering } from '#pipelines/sampling/steering.ts';
+import { beam, beamOptions, beamWork } from './beam.ts';
 import { bestOfN, bestOfNOptions } from './best-of-n.ts';
 import type { Chain } from './chain.ts';
 import { gaussianChain } from './gaussian-chain.ts';
@@ -27,8 +28,11 @@ export interface Decoder<S extends z.ZodObject = z.ZodObject> {
   /** The option that says how many candidates or particles there are. */
   readonly countKey: string;
   perSample(options: z.output<S>): number;
-  /** What one picture takes, where every step is random and an unfinished sample is worth its best guess. */
-  work(options: z.output<S>, steps: number): DecodingWork;
+  /**
+   * What one sample takes, where every step is random and an unfinished sample is worth its best guess. Absent where that
+   * depends on what is found.
+   */
+  readonly work?: (options: z.output<S>, steps: number) => DecodingWork;
   run<C, E>(chain: Chain<C, E>, score: Score, options: z.output<S>): Decoding;
 }
 
@@ -43,6 +47,9 @@ const predicted = {
     .describe('What an unfinished sample is worth: the reward of the best guess, or of random completions (sequences)'),
   draws: z.int().min(1).max(64).default(4).describe('Random completions of each candidate'),
 };
+
+/** Of methods that have no other use for one. */
+const completionAlpha = z.number().gt(0).default(0.1).describe('Temperature of the average over random completions');
 
 function predictedValue<C, E>(
   chain: Chain<C, E>,
@@ -97,6 +104,18 @@ const decoders: readonly Decoder[] = [
     run: (chain, score, o) => svdd(chain, predictedValue(chain, score, o), score, o),
   }),
   defineDecoder({
+    name: 'beam',
+    title: 'Beam search',
+    description:
+      'Several unfinished samples side by side; each branches and the best of all go on. Width times branch times the work.',
+    source: 'Li et al. 2025, arXiv:2503.02039; Guo et al. 2025, arXiv:2502.11420',
+    options: beamOptions.extend({ ...predicted, alpha: completionAlpha }),
+    countKey: 'width',
+    perSample: () => 1,
+    work: beamWork,
+    run: (chain, score, o) => beam(chain, predictedValue(chain, score, o), score, o),
+  }),
+  defineDecoder({
     name: 'tree',
     title: 'Tree search',
     description:
@@ -112,10 +131,17 @@ const decoders: readonly Decoder[] = [
 /** Decoders by name. */
 export const DECODERS: ReadonlyMap<string, Decoder> = new Map(decoders.map((d) => [d.name, d]));
 
-/** @throws {NorthlightError} as {@link createSteering} does. */
-export function decodingWork(name: string, options: Readonly<Record<string, unknown>>, steps: number): DecodingWork {
+/**
+ * What one sample takes; null where that depends on what is found.
+ * @throws {NorthlightError} as {@link createSteering} does.
+ */
+export function decodingWork(
+  name: string,
+  options: Readonly<Record<string, unknown>>,
+  steps: number,
+): DecodingWork | null {
   const { decoder, given } = parse(name, options);
-  return decoder.work(given, steps);
+  return decoder.work?.(given, steps) ?? null;
 }
 
 /**
