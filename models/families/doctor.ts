@@ -6,6 +6,7 @@ import { isLfsPointer } from '#models/onnx/external.ts';
 import { MAX_MODEL_BYTES } from '#models/onnx/read.ts';
 import { TRIED_OPERATORS } from '#models/runtime/tried-operators.ts';
 import { exporterOf } from './exporter.ts';
+import type { GuidanceKind, ImageModel } from './family.ts';
 import { findFolder, optionalJson } from './find-folder.ts';
 import { foreignReason } from './foreign.ts';
 import { precisionInWords, sizesInWords } from './in-words.ts';
@@ -47,6 +48,20 @@ export interface ProviderOutlook {
   readonly untried: readonly string[];
 }
 
+/** What an image model asks of whoever makes pictures with it. */
+export interface SamplingFacts {
+  readonly steps: number;
+  readonly guidanceScale: number;
+  readonly guidance: GuidanceKind;
+  /** Whether pictures may have another size, and what both sides are multiples of. */
+  readonly freeSize: boolean;
+  readonly sizeMultiple: number;
+  /** Whether it can start from a picture. */
+  readonly startsFromPictures: boolean;
+  /** `scheduler_config.json`, with what the family adds. */
+  readonly schedulerConfig: Readonly<Record<string, unknown>>;
+}
+
 /** What a path holds, whether it can run, and what to do about what cannot. */
 export interface DoctorReport {
   readonly path: string;
@@ -67,6 +82,8 @@ export interface DoctorReport {
   readonly predictionType: string;
   readonly width: number;
   readonly height: number;
+  /** How pictures are made with it; null where none can be. */
+  readonly sampling: SamplingFacts | null;
   readonly parameters: number;
   readonly sizeBytes: number;
   readonly components: readonly ComponentReport[];
@@ -130,9 +147,18 @@ interface Facts {
   readonly predictionType: string;
   readonly width: number;
   readonly height: number;
+  readonly sampling: SamplingFacts | null;
 }
 
-const NO_FACTS: Facts = { family: 'unknown', title: '', kind: 'unknown', predictionType: '', width: 0, height: 0 };
+const NO_FACTS: Facts = {
+  family: 'unknown',
+  title: '',
+  kind: 'unknown',
+  predictionType: '',
+  width: 0,
+  height: 0,
+  sampling: null,
+};
 
 function openImage(found: FoundFolder): { facts: Facts; notes: Finding[] } {
   const { model, predictionType } = openModelFolder(found.path);
@@ -166,8 +192,20 @@ function openImage(found: FoundFolder): { facts: Facts; notes: Finding[] } {
       ),
     );
   }
-  const facts: Facts = { family: model.family, title: model.title, kind: 'image', predictionType, width, height };
+  const { family, title } = model;
+  const facts: Facts = { family, title, kind: 'image', predictionType, width, height, sampling: samplingOf(model) };
   return { facts, notes };
+}
+
+function samplingOf({ defaults, guidance, size, vae, schedulerConfig }: ImageModel): SamplingFacts {
+  return {
+    ...defaults,
+    guidance,
+    freeSize: size.free,
+    sizeMultiple: size.multiple,
+    startsFromPictures: vae === null || vae.encoder !== null,
+    schedulerConfig,
+  };
 }
 
 function openSequence(found: FoundFolder): { facts: Facts; notes: Finding[] } {
@@ -176,7 +214,7 @@ function openSequence(found: FoundFolder): { facts: Facts; notes: Finding[] } {
   const title = masked ? 'Masked diffusion of sequences' : 'Diffusion of one-hot sequences';
   const family = masked ? 'masked-sequence' : 'onehot-sequence';
   return {
-    facts: { family, title, kind: 'sequence', predictionType: masked ? 'logits' : 'epsilon', width: 0, height: 0 },
+    facts: { ...NO_FACTS, family, title, kind: 'sequence', predictionType: masked ? 'logits' : 'epsilon' },
     notes: [],
   };
 }

@@ -8,6 +8,7 @@ import type { FoundFolder } from '#models/families/types.ts';
 import { writeFileAtomic } from '#models/files.ts';
 import { writeSafetensors } from '#models/tensor/safetensors.ts';
 import { f32, i64, type Tensor } from '#models/tensor/tensor.ts';
+import { openReward, scoreWith } from '#pipelines/rewards/open-reward.ts';
 import {
   classIdOf,
   type GeneratedSequence,
@@ -18,7 +19,6 @@ import {
 import { hashAdapter } from '#pipelines/sampling/used-adapters.ts';
 import type { CommonOptions, Io, WithSettings } from './command.ts';
 import type { SampleResult, sampleOptions } from './commands/sample.ts';
-import { openReward, scoreWith } from './reward-of-options.ts';
 import { summarise } from './reward-summary.ts';
 import { parseLora } from './run-sample.ts';
 import { formatFasta } from './sequence-files.ts';

@@ -7,6 +7,7 @@ import { latentDims } from '#models/families/model-folder.ts';
 import { writeFileAtomic } from '#models/files.ts';
 import { readSafetensors, writeSafetensors } from '#models/tensor/safetensors.ts';
 import { f32, type Tensor } from '#models/tensor/tensor.ts';
+import { openReward, scoreWith } from '#pipelines/rewards/open-reward.ts';
 import type { ImageItem } from '#pipelines/rewards/types.ts';
 import { generatePictures } from '#pipelines/sampling/generate.ts';
 import { readStart } from '#pipelines/sampling/initial-picture.ts';
@@ -19,7 +20,6 @@ import type { SamplerName } from '#pipelines/schedulers/names.ts';
 import { findModel } from './bundled.ts';
 import type { CommonOptions, Io, WithSettings } from './command.ts';
 import type { SampleResult, sampleOptions } from './commands/sample.ts';
-import { openReward, scoreWith } from './reward-of-options.ts';
 import { steeringOf } from './steering-options.ts';
 
 type Options = z.output<typeof sampleOptions> & CommonOptions & WithSettings;

@@ -78,6 +78,27 @@ export const model = z.object({
   width: z.number().int(),
   height: z.number().int(),
   predictionType: z.string(),
+  /** How pictures are made with it; null where none can be. */
+  sampling: z
+    .object({
+      /** What its pictures look right with. */
+      defaults: z.object({
+        steps: z.number().int(),
+        guidanceScale: z.number(),
+        scheduler: z.enum(SAMPLERS),
+        eta: z.number(),
+      }),
+      /** Those that can draw with it. */
+      samplers: z.array(z.enum(SAMPLERS)),
+      /** How guidance is done: only `classifier-free`, and `distilled` above scale 1, reads a negative prompt. */
+      guidance: z.enum(['classifier-free', 'distilled', 'embedded', 'none']),
+      /** Whether pictures may have another size than `width` × `height`, and what both sides are multiples of. */
+      freeSize: z.boolean(),
+      sizeMultiple: z.number().int(),
+      /** Whether it can start from a picture. */
+      startsFromPictures: z.boolean(),
+    })
+    .nullable(),
   usable: z.boolean(),
   /** What is wrong or missing, each with its fix. Empty when usable. */
   problems: z.array(z.object({ message: z.string(), hint: z.string() })),
@@ -226,6 +247,14 @@ export const field = z.object({
 });
 export type Field = z.infer<typeof field>;
 
+const steering = z.object({
+  /** One of `generate.steering`. */
+  decoder: z.string(),
+  reward: z.string().min(1),
+  /** Of the decoder; an absent one has its default. */
+  options: z.record(z.string(), z.union([z.number(), z.string(), z.boolean(), z.null()])).default({}),
+});
+
 export const generateInput = z.object({
   modelId: z.string(),
   adapterId: z.string().nullable().default(null),
@@ -252,7 +281,22 @@ export const generateInput = z.object({
   strength: z.number().min(0).max(1).default(0.6),
   /** A picture of this project, white where `initImage` shall change; null: everywhere. */
   mask: z.string().nullable().default(null),
+  /** Pixels; null: the model's usual size. */
+  width: z.number().int().min(1).max(16_384).nullable().default(null),
+  height: z.number().int().min(1).max(16_384).nullable().default(null),
+  /** A reward that pictures follow while they are made, and how; null: none. */
+  steering: steering.nullable().default(null),
 });
+export type SteeringInput = z.infer<typeof steering>;
+
+/** What the work of a batch comes to, before it starts. */
+export const generateEstimate = z.object({
+  /** Runs of the denoiser without steering; guidance is not counted. */
+  plainCalls: z.number().int(),
+  /** With steering: runs of the denoiser, and pictures, finished or guessed, that the reward looks at. Null: nobody knows. */
+  steered: z.object({ denoiserCalls: z.number().int(), rewardCalls: z.number().int() }).nullable(),
+});
+export type GenerateEstimate = z.infer<typeof generateEstimate>;
 
 /** Orders of the gallery; the last two go by the scores of a reward and hold only what it has scored. */
 export const sampleOrder = z.enum(['newest', 'oldest', 'seed', 'best', 'worst']);
@@ -398,6 +442,28 @@ export const procedures = {
   /** Tuning only: ends the run now and writes the adapter as it is. */
   'jobs.stopAndKeep': { input: id, output: job },
   'generate.start': { input: generateInput, output: job },
+  'generate.estimate': {
+    input: generateInput.pick({ prompts: true, count: true, steps: true, steering: true }),
+    output: generateEstimate,
+  },
+  /** Ways in which a reward can steer, and the rewards that can. */
+  'generate.steering': {
+    input: empty,
+    output: z.object({
+      decoders: z.array(
+        z.object({
+          name: z.string(),
+          title: z.string(),
+          description: z.string(),
+          source: z.string(),
+          /** The field that says how many candidates there are. */
+          countKey: z.string(),
+          fields: z.array(field),
+        }),
+      ),
+      rewards: z.array(z.object({ reward: z.string(), description: z.string() })),
+    }),
+  },
   'samples.list': {
     input: z.object({
       jobId: z.string().optional(),
@@ -574,6 +640,16 @@ export const events = {
     step: z.number().int(),
     total: z.number().int(),
     hash: z.string(),
+  }),
+  /** What competed for a picture that a reward steers, after each step. */
+  steered: z.object({
+    jobId: z.string(),
+    prompt: z.string(),
+    index: z.number().int(),
+    step: z.number().int(),
+    total: z.number().int(),
+    values: z.array(z.number()),
+    survivors: z.array(z.number().int()),
   }),
   metrics: z.object({ runId: z.string(), point: metricPoint }),
   strip: z.object({ runId: z.string(), frame: stripFrame }),

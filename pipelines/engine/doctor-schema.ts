@@ -27,6 +27,17 @@ export const doctorReport = z.object({
   predictionType: z.string(),
   width: z.number(),
   height: z.number(),
+  sampling: z
+    .object({
+      steps: z.number(),
+      guidanceScale: z.number(),
+      guidance: z.enum(['classifier-free', 'distilled', 'embedded', 'none']),
+      freeSize: z.boolean(),
+      sizeMultiple: z.number(),
+      startsFromPictures: z.boolean(),
+      schedulerConfig: z.record(z.string(), z.unknown()).readonly(),
+    })
+    .nullable(),
   parameters: z.number(),
   sizeBytes: z.number(),
   components: z

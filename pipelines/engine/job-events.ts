@@ -34,6 +34,9 @@ export function handleJobEvent(project: Project, emit: Emit, job: JobRow, topic:
       // A preview of a blind comparison would show pictures outside their question.
       if (job.kind !== 'compare') emit('preview', { jobId: job.id, ...jobEvents.previewFile.parse(data) });
       return;
+    case 'steered':
+      emit('steered', { jobId: job.id, ...jobEvents.steered.parse(data) });
+      return;
     case 'planned':
       if (job.runId !== null) emit('planned', { runId: job.runId, plan: viewPlan(jobEvents.planned.parse(data)) });
       return;
@@ -94,6 +97,7 @@ function sampleFile(project: Project, emit: Emit, job: JobRow, file: SampleFile)
       hidden: compare,
     });
     const added = samples.get(db, id);
+    if (added && file.score) scores.put(db, file.score.reward, [[added.seq, file.score.value]]);
     const session = compare && job.sessionId !== null ? sessions.get(db, job.sessionId) : undefined;
     if (added && session) addBlindSample(db, session, added);
   });

@@ -2,6 +2,7 @@ import { readdirSync, rmSync, statSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { NorthlightError, toPlainError } from '#models/errors.ts';
 import { programVersion } from '#models/version.ts';
+import { parseSchedulerConfig, samplerOf, samplersFor } from '#pipelines/schedulers/index.ts';
 import type { Db } from '#pipelines/store/db.ts';
 import { newId } from '#pipelines/store/ids.ts';
 import { modelReports } from '#pipelines/store/model-reports.ts';
@@ -181,10 +182,26 @@ function listed(report: ModelDoctorReport): Omit<ModelReport, 'hash'> {
     width,
     height,
     predictionType,
+    sampling: samplingOf(report),
     usable,
     problems,
     description,
     examplePrompts,
+  };
+}
+
+/** Noise of stochastic flows: a of Liu et al. 2025 (arXiv:2505.05470). Elsewhere 1, as much as the model was trained with. */
+const FLOW_ETA = 0.7;
+
+function samplingOf({ sampling, predictionType }: ModelDoctorReport): Model['sampling'] {
+  if (sampling === null) return null;
+  const { steps, guidanceScale, schedulerConfig, ...facts } = sampling;
+  const config = parseSchedulerConfig(schedulerConfig);
+  const eta = predictionType === 'flow_velocity' ? FLOW_ETA : 1;
+  return {
+    ...facts,
+    defaults: { steps, guidanceScale, scheduler: samplerOf(config), eta },
+    samplers: samplersFor(config),
   };
 }
 
@@ -214,6 +231,7 @@ function unreadable(row: ModelRow, copied: boolean, error: unknown): Model {
     width: 0,
     height: 0,
     predictionType: '',
+    sampling: null,
     usable: false,
     problems: [{ message, hint: hint || 'Put the folder back, or remove the model from the list.' }],
     description: '',

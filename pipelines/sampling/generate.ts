@@ -106,6 +106,16 @@ export interface StepReport {
   readonly step: number;
   readonly total: number;
   readonly preview: ((row: number) => PreviewPicture | null) | null;
+  /** Of each row of the batch, what steering compared at this step; null where nothing steers. */
+  readonly candidates: readonly Candidates[] | null;
+}
+
+/** What competed for one picture at a step. */
+export interface Candidates {
+  /** Rewards of what they would become, or, at the last step, are; empty where none were compared. */
+  readonly values: readonly number[];
+  /** Places of those that it went on with. */
+  readonly survivors: readonly number[];
 }
 
 /**
@@ -147,16 +157,6 @@ function tokensOf({ folder, model }: ImagePipeline, s: SamplingSettings): number
 
 /** Makes the pictures one batch after another and gives each as soon as it is finished. */
 export async function* generatePictures(options: GenerateOptions): AsyncGenerator<Picture> {
-  const { pipeline, settings, requests, steered } = options;
-  if (steered) refuseSteered(options);
-  const schedule = scheduleOf(pipeline, settings, options.start?.strength);
-  const pixels = sizeOf(pipeline.folder, settings);
-  const dims = latentDims(pipeline.model, pixels);
-  const begin = options.start && (await prepareStart(pipeline.model, await pipeline.encoder(), options.start, dims));
-  const denoiser = pipeline.denoiser(settings.guidanceScale, {
-    ...pixels,
-    ...(begin?.extraChannels ? { extraChannels: begin.extraChannels } : {}),
-  });
   // Gigabytes are read while the first picture is made; a failure is told when the hash is needed.
   const stop = new AbortController();
   const hashing = hashOfModel(options.pipeline, stop.signal);
@@ -169,6 +169,16 @@ export async function* generatePictures(options: GenerateOptions): AsyncGenerato
 }
 
 async function* picturesOf(options: GenerateOptions, hashing: Promise<string>): AsyncGenerator<Picture> {
+  const { pipeline, settings, requests, steered } = options;
+  if (steered) refuseSteered(options);
+  const schedule = scheduleOf(pipeline, settings, options.start?.strength);
+  const pixels = sizeOf(pipeline.folder, settings);
+  const dims = latentDims(pipeline.model, pixels);
+  const begin = options.start && (await prepareStart(pipeline.model, await pipeline.encoder(), options.start, dims));
+  const denoiser = pipeline.denoiser(settings.guidanceScale, {
+    ...pixels,
+    ...(begin?.extraChannels ? { extraChannels: begin.extraChannels } : {}),
+  });
   const size = numel(dims);
   const adapters = usedAdapters(pipeline.options);
   const batch = options.batch ?? 4;
@@ -197,11 +207,13 @@ async function* picturesOf(options: GenerateOptions, hashing: Promise<string>): 
       const clean = next.value.predOriginalSample;
       const preview =
         clean && ((row: number) => latentPreview(pipeline.model, clean.subarray(row * size, (row + 1) * size), dims));
-      await options.onStep?.({ positions, step: next.value.step, total: next.value.total, preview });
+      const { step, total, candidates = null } = next.value;
+      await options.onStep?.({ positions, step, total, preview, candidates });
       options.checkpoint?.();
       next = await loop.next();
     }
     const result = next.value;
+    const modelHash = await hashing;
     for (const [i, request] of chunk.entries()) {
       const sample = result.samples.slice(i * size, (i + 1) * size);
       const decoded = await pipeline.decode(sample, dims, {
@@ -213,7 +225,6 @@ async function* picturesOf(options: GenerateOptions, hashing: Promise<string>): 
       const text = settingsText({
         ...request,
         model: { name: pipeline.folder.name, hash: modelHash },
-    const modelHash = await hashing;
         adapters,
         negativePrompt: settings.negativePrompt,
         seed: settings.seed,
@@ -275,7 +286,7 @@ interface Work {
 }
 
 type Loop = AsyncGenerator<
-  Pick<SampleStep, 'step' | 'total' | 'predOriginalSample'>,
+  Pick<SampleStep, 'step' | 'total' | 'predOriginalSample'> & { readonly candidates?: readonly Candidates[] },
   SampleResult & { readonly rewards?: Float64Array; readonly logWeights?: Float64Array | null }
 >;
 
@@ -318,10 +329,20 @@ async function* steeredLoop(
       const { samples, rewards, logWeights } = next.value;
       return { samples: joined(samples as Float32Array[], size), rewards, logWeights };
     }
-    const { step, total, guesses } = next.value;
+    const { step, total, guesses, values, chosen } = next.value;
+    const candidates = rows.map((_, i) => candidatesOf(values, chosen, i, n));
     const shown = rows.map((_, i) => guesses[i * n] as Float32Array | null);
-    yield { step, total, predOriginalSample: shown.includes(null) ? null : joined(shown as Float32Array[], size) };
+    const predOriginalSample = shown.includes(null) ? null : joined(shown as Float32Array[], size);
+    yield { step, total, predOriginalSample, candidates };
   }
+}
+
+/** Of picture `i`: the candidates of its row where it has one, or else its `n` rows. */
+function candidatesOf(values: readonly Float64Array[], chosen: readonly number[], i: number, n: number): Candidates {
+  if (n === 1) return { values: [...values[i]!], survivors: [chosen[i]!] };
+  const own = { from: i * n, to: (i + 1) * n };
+  const survivors = new Set(chosen.slice(own.from, own.to).map((row) => row - own.from));
+  return { values: values.slice(own.from, own.to).flatMap((v) => [...v]), survivors: [...survivors] };
 }
 
 function joined(parts: readonly Float32Array[], size: number): Float32Array {

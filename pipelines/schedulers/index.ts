@@ -9,7 +9,7 @@ import { lcmSteps } from './lcm.ts';
 import { maskedSteps } from './masked.ts';
 import type { MaskedSchedulerConfig } from './masked-config.ts';
 import { oneAtATimeSteps } from './masked-one-at-a-time.ts';
-import type { SamplerName, SequenceSamplerName } from './names.ts';
+import { SAMPLERS, type SamplerName, type SequenceSamplerName } from './names.ts';
 import { pndmSteps } from './pndm.ts';
 import type {
   GaussianSchedule,
@@ -119,9 +119,19 @@ function stepsOf(name: SamplerName, config: SchedulerConfig, options: ScheduleOp
 /** Samplers in which the predicted clean sample has a weight of its own to be clamped by. */
 const CLIPS: readonly SamplerName[] = ['ddim', 'ddpm'];
 
+/** The samplers that can draw with a model. */
+export function samplersFor(config: SchedulerConfig): SamplerName[] {
+  return SAMPLERS.filter((name) => whyUnsupported(config, name) === null);
+}
+
 function refuseUnsupported(config: SchedulerConfig, name: SamplerName): void {
+  const why = whyUnsupported(config, name);
+  if (why !== null) throw why;
+}
+
+function whyUnsupported(config: SchedulerConfig, name: SamplerName): NorthlightError | null {
   if (isFlow(name) !== (config.prediction_type === 'flow_velocity')) {
-    throw new NorthlightError(
+    return new NorthlightError(
       'scheduler/unsupported',
       isFlow(name)
         ? `The sampler "${name}" needs a flow-matching model; this one predicts ${config.prediction_type}.`
@@ -131,10 +141,11 @@ function refuseUnsupported(config: SchedulerConfig, name: SamplerName): void {
   }
   if ((config.clip_sample || config.thresholding) && !CLIPS.includes(name)) {
     const key = config.thresholding ? 'thresholding' : 'clip_sample';
-    throw new NorthlightError(
+    return new NorthlightError(
       'scheduler/unsupported',
       `scheduler_config.json ${config.thresholding ? 'thresholds' : 'clips'} the predicted sample, which the sampler "${name}" does not do.`,
       `Choose ddim or ddpm, or set "${key}" to false.`,
     );
   }
+  return null;
 }

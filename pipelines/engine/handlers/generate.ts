@@ -2,9 +2,12 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { NorthlightError } from '#models/errors.ts';
 import type { Handlers } from '#pipelines/engine/context.ts';
+import type { Model, ParsedInput, SteeringInput } from '#pipelines/engine/contract.ts';
+import { fieldsOf } from '#pipelines/engine/fields.ts';
 import type { GeneratePayload } from '#pipelines/engine/jobs/payloads.ts';
+import { pictureRewards } from '#pipelines/engine/picture-rewards.ts';
 import { adapterPath } from '#pipelines/engine/views.ts';
-import { LEARNABLE_SAMPLERS } from '#pipelines/schedulers/names.ts';
+import { BRANCHING_SAMPLERS, ETA_SAMPLERS, LEARNABLE_SAMPLERS } from '#pipelines/schedulers/names.ts';
 import { newId } from '#pipelines/store/ids.ts';
 import type { Project } from '#pipelines/store/project.ts';
 import { samples } from '#pipelines/store/samples.ts';
@@ -14,20 +17,6 @@ export const generate: Handlers<'generate'> = {
     { modelId, adapterId, initImage, strength, mask, ...input },
     { project, catalog, queue },
   ) => {
-    if (input.keepTrajectories && input.scheduler === 'ddim' && input.eta === 0) {
-      throw new NorthlightError(
-        'generate/no-noise',
-        'What tuning needs cannot be kept with eta 0: without noise a picture has no probability.',
-        'Set eta above 0 (1 is usual), or do not keep trajectories.',
-      );
-    }
-    if (input.keepTrajectories && !LEARNABLE_SAMPLERS.includes(input.scheduler)) {
-      throw new NorthlightError(
-        'generate/no-log-prob',
-        `What tuning needs cannot be kept with the sampler "${input.scheduler}": its steps have no probability.`,
-        'Choose DDIM or DDPM, or do not keep trajectories.',
-      );
-    }
     if (mask !== null && (initImage === null || input.keepTrajectories)) {
       throw new NorthlightError(
         'generate/mask',
@@ -38,6 +27,8 @@ export const generate: Handlers<'generate'> = {
       );
     }
     const model = await catalog.usable(modelId);
+    refuseSampler(input, model);
+    if (input.steering) await refuseSteering(input, input.steering, initImage !== null);
     const start =
       initImage === null
         ? null
@@ -66,7 +57,81 @@ export const generate: Handlers<'generate'> = {
     queue.start();
     return queue.get(job.id);
   },
+
+  'generate.estimate': async ({ prompts, count, steps, steering }) => {
+    const pictures = prompts.length * count;
+    const plainCalls = pictures * steps;
+    if (steering === null) return { plainCalls, steered: null };
+    const { decodingWork } = await import('#pipelines/decoding/index.ts');
+    const work = decodingWork(steering.decoder, steering.options, steps);
+    const steered = work && {
+      denoiserCalls: pictures * work.denoiserCalls,
+      rewardCalls: pictures * work.rewardCalls,
+    };
+    return { plainCalls, steered };
+  },
+
+  'generate.steering': async () => {
+    const { DECODERS } = await import('#pipelines/decoding/index.ts');
+    const decoders = [...DECODERS.values()].map(({ name, title, description, source, countKey, options }) => ({
+      ...{ name, title, description, source, countKey },
+      fields: fieldsOf(options),
+    }));
+    const rewards = await pictureRewards();
+    return { decoders, rewards: rewards.map(({ name, description }) => ({ reward: name, description })) };
+  },
 };
+
+type Asked = Pick<ParsedInput<'generate.start'>, 'scheduler' | 'eta' | 'keepTrajectories'>;
+
+const isSilent = ({ scheduler, eta }: Asked) => eta === 0 && ETA_SAMPLERS.includes(scheduler);
+
+/** @throws {NorthlightError} `generate/sampler`, `generate/no-log-prob`, `generate/no-noise`. */
+function refuseSampler(input: Asked, { name, sampling }: Model): void {
+  if (sampling !== null && !sampling.samplers.includes(input.scheduler)) {
+    throw new NorthlightError(
+      'generate/sampler',
+      `"${name}" cannot draw with the sampler "${input.scheduler}".`,
+      `Choose one of ${sampling.samplers.join(', ')}.`,
+    );
+  }
+  if (!input.keepTrajectories) return;
+  if (!LEARNABLE_SAMPLERS.includes(input.scheduler)) {
+    throw new NorthlightError(
+      'generate/no-log-prob',
+      `What tuning needs cannot be kept with the sampler "${input.scheduler}": its steps have no probability.`,
+      `Choose ${LEARNABLE_SAMPLERS.filter((s) => sampling?.samplers.includes(s) ?? true).join(' or ')}, or do not keep trajectories.`,
+    );
+  }
+  if (isSilent(input)) {
+    throw new NorthlightError(
+      'generate/no-noise',
+      'What tuning needs cannot be kept with eta 0: without noise a picture has no probability.',
+      'Set eta above 0 (1 is usual), or do not keep trajectories.',
+    );
+  }
+}
+
+/** @throws {NorthlightError} `generate/steering`, `reward/unknown`, `decode/…`. */
+async function refuseSteering(input: Asked, { decoder, reward, options }: SteeringInput, starts: boolean) {
+  const refuse = (message: string, hint: string) => new NorthlightError('generate/steering', message, hint);
+  if (input.keepTrajectories || starts) {
+    const what = starts ? 'a picture to start from' : 'keeping what tuning needs';
+    throw refuse(`Steering does not go with ${what}.`, 'Leave one of them out.');
+  }
+  if (!BRANCHING_SAMPLERS.includes(input.scheduler) || isSilent(input)) {
+    throw refuse(
+      `Steering chooses between different ways on, and "${input.scheduler}"${isSilent(input) ? ' with eta 0' : ''} knows only one.`,
+      `Choose ${BRANCHING_SAMPLERS.join(', ')}, with eta above 0.`,
+    );
+  }
+  const known = (await pictureRewards()).map(({ name }) => name);
+  if (!known.includes(reward)) {
+    throw new NorthlightError('reward/unknown', `There is no reward "${reward}".`, `Use one of ${known.join(', ')}.`);
+  }
+  const { createSteering } = await import('#pipelines/decoding/index.ts');
+  createSteering(decoder, options);
+}
 
 /** The file of a picture of the project, by sample id or hash. */
 function picturePath(project: Project, idOrHash: string): string {

@@ -11,6 +11,7 @@ export const generate: JobFunction = async (payload, context) => {
         modelPath: p.modelPath,
         adapterPath: p.adapterPath,
         side: null,
+        steering: p.steering ?? null,
         start: p.start ? { ...p.start, mask: p.start.mask ?? undefined } : null,
         settings: {
           scheduler: p.scheduler,
@@ -20,6 +21,8 @@ export const generate: JobFunction = async (payload, context) => {
           negativePrompt: p.negativePrompt,
           seed: p.seed,
           keepTrajectories: p.keepTrajectories,
+          width: p.width ?? undefined,
+          height: p.height ?? undefined,
         },
         requests: p.prompts.flatMap((prompt, i) =>
           Array.from({ length: p.count }, (_, k) => ({

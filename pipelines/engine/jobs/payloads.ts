@@ -21,6 +21,9 @@ export const generatePayload = z.object({
   count: z.number().int().min(1),
   keepTrajectories: z.boolean(),
   shareInitialNoise: z.boolean(),
+  width: z.number().int().min(1).nullish(),
+  height: z.number().int().min(1).nullish(),
+  steering: z.object({ decoder: z.string(), reward: z.string(), options: z.record(z.string(), z.unknown()) }).nullish(),
   start: z.object({ picture: z.string(), mask: z.string().nullable(), strength: z.number() }).nullish(),
 });
 export type GeneratePayload = z.infer<typeof generatePayload>;
@@ -96,6 +99,8 @@ export const jobEvents = {
     trajectory: z.boolean(),
     /** Blind comparisons: which adapter made it. */
     side: z.enum(['A', 'B']).nullable(),
+    /** What the reward that steered it said of it. */
+    score: z.object({ reward: z.string(), value: z.number() }).nullish(),
   }),
   previewFile: z.object({
     hash: z.string(),
@@ -103,6 +108,15 @@ export const jobEvents = {
     index: z.number().int(),
     step: z.number().int(),
     total: z.number().int(),
+  }),
+  /** What competed for a picture after a step of steering; see `Candidates` of `pipelines/sampling/generate.ts`. */
+  steered: z.object({
+    prompt: z.string(),
+    index: z.number().int(),
+    step: z.number().int(),
+    total: z.number().int(),
+    values: z.array(z.number()),
+    survivors: z.array(z.number().int()),
   }),
   scores: z.object({ reward: z.string(), values: z.array(z.tuple([z.number().int(), z.number()])) }),
   /** What a run will take; the whole of it is in `plan.json`. */

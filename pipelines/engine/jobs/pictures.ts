@@ -3,12 +3,17 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { z } from 'zod';
 import { writeFileAtomic } from '#models/files.ts';
+import { createSteering } from '#pipelines/decoding/index.ts';
 import type { JobContext } from '#pipelines/engine/job-protocol.ts';
 import { encodePng } from '#pipelines/images/images.ts';
+import { createReward } from '#pipelines/rewards/index.ts';
+import { scoreWith } from '#pipelines/rewards/open-reward.ts';
+import type { Reward } from '#pipelines/rewards/types.ts';
 import {
   generatePictures,
   type Picture,
   type PictureRequest,
+  type PicturesSteeredBy,
   type SamplingSettings,
 } from '#pipelines/sampling/generate.ts';
 import { readStart, type StartFiles } from '#pipelines/sampling/initial-picture.ts';
@@ -16,7 +21,7 @@ import { loadPipeline, sizeOf } from '#pipelines/sampling/pipeline.ts';
 import { writeTrajectory } from '#pipelines/sampling/trajectory.ts';
 import { stopIfAsked } from './control.ts';
 import { openJournal } from './journal.ts';
-import { jobEvents } from './payloads.ts';
+import { type generatePayload, jobEvents } from './payloads.ts';
 
 type SampleFile = z.output<typeof jobEvents.sampleFile>;
 
@@ -29,6 +34,8 @@ export interface PictureSet {
   readonly requests: readonly PictureRequest[];
   /** Picture files that all of them start from. */
   readonly start?: StartFiles | null;
+  /** A decoder by name with its options, and the reward it follows. */
+  readonly steering?: z.output<typeof generatePayload>['steering'];
 }
 
 const PREVIEW_EVERY = 3;
@@ -68,18 +75,25 @@ export async function makePictures(sets: readonly PictureSet[], context: JobCont
         adapters: set.adapterPath ? [{ path: set.adapterPath, weight: 1 }] : [],
         ...(context.threads ? { threads: context.threads } : {}),
       });
+      const reward = set.steering ? await createReward(set.steering.reward, { threads: context.threads }) : null;
       try {
         let lastPreview = 0;
         const start = set.start && (await readStart(set.start, sizeOf(pipeline.folder, set.settings)));
         const stream = generatePictures({
           pipeline,
           ...(start ? { start } : {}),
+          // One at a time: its candidates are a batch already.
+          ...(reward && set.steering ? { batch: 1, steered: steeredBy(reward, set.steering) } : {}),
           settings: set.settings,
           requests: missing.map((m) => m.request),
           previewEvery: PREVIEW_EVERY,
           checkpoint: () => stopIfAsked(context),
-          onStep: async ({ positions, step, total, preview }) => {
+          onStep: async ({ positions, step, total, preview, candidates }) => {
             report(positions.length * step);
+            for (const [row, compared] of candidates?.entries() ?? []) {
+              const { request, position } = missing[positions[row]!]!;
+              context.event('steered', { prompt: request.prompt, index: position, step, total, ...compared });
+            }
             const now = performance.now();
             if (!preview || step === total || now - lastPreview < 1000 / PREVIEW_HZ) return;
             lastPreview = now;
@@ -94,13 +108,20 @@ export async function makePictures(sets: readonly PictureSet[], context: JobCont
           },
         });
         for await (const picture of stream) {
-          const file = storePicture(context.project, picture, set, missing[picture.position]!.position);
+          const file = storePicture(
+            context.project,
+            picture,
+            set,
+            missing[picture.position]!.position,
+            reward?.higherIsBetter === false ? -1 : 1,
+          );
           journal.append(file);
           done.add(key(file.side, file.position));
           context.event('sampleFile', file);
           report();
         }
       } finally {
+        await reward?.close();
         await pipeline.close();
       }
     }
@@ -119,7 +140,14 @@ export function storeBlob(project: string, png: Buffer): string {
   return hash;
 }
 
-function storePicture(project: string, picture: Picture, set: PictureSet, position: number): SampleFile {
+const steeredBy = (reward: Reward, { decoder, options }: NonNullable<PictureSet['steering']>): PicturesSteeredBy => ({
+  steering: createSteering(decoder, options),
+  reward: reward.name,
+  score: (pictures) => scoreWith(reward, pictures),
+});
+
+/** @param sign −1 where steering followed the reward downwards. */
+function storePicture(project: string, picture: Picture, set: PictureSet, position: number, sign: 1 | -1): SampleFile {
   const hash = storeBlob(project, picture.png);
   if (picture.trajectory)
     writeTrajectory(
@@ -137,5 +165,8 @@ function storePicture(project: string, picture: Picture, set: PictureSet, positi
     height: picture.height,
     trajectory: picture.trajectory !== null,
     side: set.side,
+    ...(set.steering && picture.reward !== null
+      ? { score: { reward: set.steering.reward, value: sign * picture.reward } }
+      : {}),
   };
 }

@@ -310,6 +310,17 @@ function demoReport(path: string): ModelDoctorReport {
     predictionType: 'v_prediction',
     width: 64,
     height: 64,
+    sampling: good
+      ? {
+          steps: 30,
+          guidanceScale: 3,
+          guidance: 'classifier-free',
+          freeSize: false,
+          sizeMultiple: 1,
+          startsFromPictures: true,
+          schedulerConfig: { _class_name: 'DDIMScheduler', clip_sample: false },
+        }
+      : null,
     parameters: 3_240_000,
     sizeBytes: 13_100_000,
     components: [
