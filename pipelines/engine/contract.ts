@@ -343,6 +343,8 @@ export const recalled = z.object({
       seed: z.number().int(),
       keepTrajectories: z.boolean(),
       shareInitialNoise: z.boolean(),
+      width: z.number().int(),
+      height: z.number().int(),
     })
     .partial(),
   /** The model of this project that made it; null: none, the chosen one stays. */

@@ -41,16 +41,7 @@ export function recallSettings(found: PictureSettings, at: AtHand): Recalled {
   if (found.schedule !== null && found.source !== 'northlight') {
     notes.push(`Noise schedule “${found.schedule}”: here it comes from the model’s own configuration.`);
   }
-  if (
-    model &&
-    found.width !== null &&
-    found.height !== null &&
-    (found.width !== model.width || found.height !== model.height)
-  ) {
-    notes.push(
-      `Size ${found.width} × ${found.height}: “${model.name}” makes ${model.width} × ${model.height} by itself.`,
-    );
-  }
+  takeSize(form, found, model, notes);
   if (found.clipSkip !== null && found.clipSkip > 1) notes.push(`Clip skip ${found.clipSkip} is not taken over.`);
   if (found.denoising !== null)
     notes.push(`It was made from another picture (strength ${found.denoising}), which its file does not hold.`);
@@ -73,6 +64,19 @@ function take(
   const parsed = generateInput.shape[key].safeParse(value);
   if (parsed.success && parsed.data !== undefined) form[key] = parsed.data;
   else notes.push(`${NAMES[key]} ${value} is beyond what this form takes.`);
+}
+
+function takeSize(
+  form: Recalled['form'],
+  { width, height }: PictureSettings,
+  model: Model | undefined,
+  notes: string[],
+) {
+  if (!model || width === null || height === null || (width === model.width && height === model.height)) return;
+  const multiple = model.sampling?.sizeMultiple ?? 1;
+  if (model.sampling?.freeSize && width % multiple === 0 && height % multiple === 0)
+    Object.assign(form, { width, height });
+  else notes.push(`Size ${width} × ${height}: “${model.name}” makes ${model.width} × ${model.height} by itself.`);
 }
 
 const NAMES = { steps: 'Steps', guidanceScale: 'Guidance', seed: 'Seed' } as const;

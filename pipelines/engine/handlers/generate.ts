@@ -75,12 +75,15 @@ export const generate: Handlers<'generate'> = {
     const { DECODERS } = await import('#pipelines/decoding/index.ts');
     const decoders = [...DECODERS.values()].map(({ name, title, description, source, countKey, options }) => ({
       ...{ name, title, description, source, countKey },
-      fields: fieldsOf(options),
+      fields: fieldsOf(options).filter(({ key }) => !NOT_OF_PICTURES.has(key)),
     }));
     const rewards = await pictureRewards();
     return { decoders, rewards: rewards.map(({ name, description }) => ({ reward: name, description })) };
   },
 };
+
+/** Options of decoders that only sequences have, or that generating decides itself. */
+const NOT_OF_PICTURES = new Set(['value', 'draws', 'sharedReveal', 'output']);
 
 type Asked = Pick<ParsedInput<'generate.start'>, 'scheduler' | 'eta' | 'keepTrajectories'>;
 

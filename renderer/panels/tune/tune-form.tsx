@@ -2,6 +2,7 @@ import type { Field as FieldDefinition, Session } from '#pipelines/engine/contra
 import { Button } from '#renderer/components/button.tsx';
 import { ErrorNote } from '#renderer/components/error-note.tsx';
 import { Fold } from '#renderer/components/fold.tsx';
+import { GeneratedField } from '#renderer/components/generated-field.tsx';
 import { SelectField } from '#renderer/components/select-field.tsx';
 import { TextField } from '#renderer/components/text-field.tsx';
 import { changedConfig, type FieldValue, fieldProblem, splitFields } from '#renderer/logic/fields.ts';
@@ -11,7 +12,6 @@ import { engine } from '#renderer/state/engine.ts';
 import { choose, useNavigation } from '#renderer/state/navigation.ts';
 import { useShortcuts } from '#renderer/state/shortcuts.ts';
 import { useAction } from '#renderer/state/use-action.ts';
-import { GeneratedField } from './generated-field.tsx';
 import { TuneEstimate } from './tune-estimate.tsx';
 import { loadAlgorithms, resetValues, setValue, useTune } from './tune-store.ts';
 

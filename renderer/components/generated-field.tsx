@@ -1,9 +1,9 @@
 import type { Field } from '#pipelines/engine/contract.ts';
-import { NumberField } from '#renderer/components/number-field.tsx';
-import { SelectField } from '#renderer/components/select-field.tsx';
-import { Switch } from '#renderer/components/switch.tsx';
-import { TextField } from '#renderer/components/text-field.tsx';
 import { type FieldValue, fieldLabel, fieldProblem } from '#renderer/logic/fields.ts';
+import { NumberField } from './number-field.tsx';
+import { SelectField } from './select-field.tsx';
+import { Switch } from './switch.tsx';
+import { TextField } from './text-field.tsx';
 
 interface Props {
   readonly field: Field;
