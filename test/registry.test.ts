@@ -53,7 +53,27 @@ const REGISTRIES: readonly Registry[] = [
     ],
   },
   { kind: 'decoders', folder: 'pipelines/decoding', share: [] },
-  { kind: 'rewards', folder: 'pipelines/rewards', share: ['built-in', 'luma', 'manifest', 'spec'] },
+  {
+    kind: 'rewards',
+    folder: 'pipelines/rewards',
+    share: [
+      'built-in',
+      'gradients',
+      'guards',
+      'line-process',
+      'luma',
+      'manifest',
+      'module-sandbox',
+      'open-reward',
+      'property',
+      'spec',
+    ],
+  },
+  {
+    kind: 'rewards of sequences',
+    folder: 'pipelines/rewards/sequences',
+    share: ['define', 'enzymes', 'ionisation', 'motif-file', 'nucleotides', 'residues'],
+  },
   {
     kind: 'algorithms',
     folder: 'pipelines/finetune',

@@ -73,11 +73,17 @@ export function guarded(reward: Reward, { timeoutMs }: { readonly timeoutMs?: nu
         } catch (error) {
           const named = error as NorthlightError;
           if (named.code === 'reward/timeout') timeouts++;
-          failures.push({ index, error: named });
+          failures.push({ index, error: renumbered(named, index) });
         }
       }
       return { scores, failures };
     },
     close: () => reward.close(),
   };
+}
+
+/** The error of an item that was scored alone, with its place among all. */
+function renumbered(error: NorthlightError, index: number): NorthlightError {
+  const message = error.message.replace(/^Item 0:/, `Item ${index}:`);
+  return message === error.message ? error : new NorthlightError(error.code, message, error.hint, { cause: error });
 }

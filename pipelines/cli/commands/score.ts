@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { NorthlightError } from '#models/errors.ts';
 import { defineCommand } from '#pipelines/cli/command.ts';
 import { summarise } from '#pipelines/cli/reward-summary.ts';
+import { COMBINATIONS, type Combination, combineScores, statisticsOf } from '#pipelines/rewards/combine.ts';
 import type { RewardItem } from '#pipelines/rewards/types.ts';
 
 const IMAGE = /\.(png|jpe?g|webp|tiff?|gif|bmp)$/i;
@@ -17,6 +18,30 @@ interface Entry {
   load(): Promise<RewardItem>;
 }
 
+interface Item {
+  readonly path: string;
+  readonly id: string;
+  readonly scores: Record<string, number>;
+  /** With several rewards; higher is better. Absent where one of them failed. */
+  combined?: number;
+}
+
+interface Failure {
+  readonly path: string;
+  readonly id: string;
+  readonly reward: string;
+  readonly code: string;
+  readonly message: string;
+}
+
+type Summary = ReturnType<typeof summarise>;
+
+/** Scores of one reward by item, NaN where it failed, and its weight, positive where higher is better. */
+interface Column {
+  readonly values: readonly number[];
+  readonly weight: number;
+}
+
 export const score = defineCommand({
   name: 'score',
   summary: 'rewards of pictures, FASTA or CSV files',
@@ -25,51 +50,84 @@ export const score = defineCommand({
       .array(z.string().min(1))
       .min(1)
       .describe('pictures, .fasta, .csv with a "sequence" column, or folders of them'),
-    reward: z.array(z.string().min(1)).min(1).describe('SPEC, see the manual'),
+    reward: z.array(z.string().min(1)).min(1).describe('SPEC or SPEC@WEIGHT, see docs/rewards.md'),
+    combine: z
+      .enum(COMBINATIONS)
+      .default('sum')
+      .describe(
+        'how several rewards become one number: sum of standardised scores, krc (all good), worst, lexicographic',
+      ),
     prompt: z.string().default('').describe('prompt the pictures were asked for, for rewards that read it'),
   }),
   positionals: ['paths'],
   async run(options, io) {
     const { createReward } = await import('#pipelines/rewards/index.ts');
+    const { parseRewardSpec } = await import('#pipelines/rewards/spec.ts');
     const entries = await collect(options.paths, options.prompt);
     const { seed, threads, provider } = options;
-    const results = entries.map(({ path, id }) => ({ path, id, scores: {} as Record<string, number> }));
-    const rewards: Record<string, { mean: number; std: number; min: number; max: number }> = {};
+    const items: Item[] = entries.map(({ path, id }) => ({ path, id, scores: {} }));
+    const rewards: Record<string, Summary> = {};
+    const failures: Failure[] = [];
+    const columns: Column[] = [];
     const signal = io.signal;
-    for (const spec of options.reward) {
+    for (const { spec, weight } of options.reward.map(parseRewardSpec)) {
       const reward = await createReward(spec, { seed, threads, provider });
       const values: number[] = [];
       try {
         for (let start = 0; start < entries.length && !signal.aborted; start += BATCH) {
-          const items = await Promise.all(entries.slice(start, start + BATCH).map((entry) => entry.load()));
-          const scores = await reward.score(items);
-          for (const [k, value] of scores.entries()) {
-            results[start + k]!.scores[spec] = value;
+          const batch = await Promise.all(entries.slice(start, start + BATCH).map((entry) => entry.load()));
+          const found = await reward.scoreEach(batch);
+          for (const { index, error } of found.failures) {
+            const { path, id } = entries[start + index]!;
+            // The place in the batch says nothing here.
+            const message = error.message.replace(/^Item \d+: /, '');
+            failures.push({ path, id, reward: spec, code: error.code, message });
+            // All of the first failing: the reward is wrong, not some of the items.
+            if (start === 0 && found.failures.length === batch.length) throw error;
+          }
+          for (const [k, value] of found.scores.entries()) {
             values.push(value);
+            if (Number.isFinite(value)) items[start + k]!.scores[spec] = value;
           }
           io.progress(reward.name, values.length, entries.length);
         }
       } finally {
         await reward.close();
       }
-      if (values.length > 0) rewards[spec] = summarise(values);
+      const scored = values.filter(Number.isFinite);
+      if (scored.length > 0) rewards[spec] = summarise(scored);
+      columns.push({ values, weight: reward.higherIsBetter ? weight : -weight });
     }
-    return { count: entries.length, rewards, items: results };
+    if (columns.length > 1) combineItems(items, columns, options.combine);
+    return { count: entries.length, rewards, items, failures };
   },
   show(result) {
     return [
       ...result.items.map((item) =>
         [
-          ...Object.values(item.scores).map((value) => value.toPrecision(6)),
+          ...Object.keys(result.rewards).map((spec) => item.scores[spec]?.toPrecision(6) ?? 'failed'),
+          ...(item.combined === undefined ? [] : [item.combined.toPrecision(6)]),
           item.id === '' ? item.path : `${item.path}:${item.id}`,
         ].join('\t'),
       ),
       ...Object.entries(result.rewards).map(
         ([spec, { mean, std }]) => `${spec}: ${mean.toPrecision(5)} ± ${std.toPrecision(3)} over ${result.count}`,
       ),
+      ...result.failures.map(
+        ({ path, id, reward, message }) => `${reward} of ${id === '' ? path : `${path}:${id}`} failed: ${message}`,
+      ),
     ].join('\n');
   },
 });
+
+/** The combined score of the items that every reward scored, compared with each other. */
+function combineItems(items: Item[], columns: readonly Column[], combination: Combination): void {
+  const whole = [...items.keys()].filter((i) => columns.every(({ values }) => Number.isFinite(values[i])));
+  const scores = columns.map(({ values }) => whole.map((i) => values[i]!));
+  const weights = columns.map(({ weight }) => weight);
+  const combined = combineScores(combination, scores, weights, scores.map(statisticsOf));
+  for (const [k, i] of whole.entries()) items[i]!.combined = combined[k]!;
+}
 
 /** Files and folders as items, in the order given; folders by name. */
 async function collect(paths: readonly string[], prompt: string): Promise<Entry[]> {
