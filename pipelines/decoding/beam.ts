@@ -49,7 +49,8 @@ export async function* beam<S, E>(
       flat.map((b) => b.said),
     );
     for (const [k, b] of flat.entries()) b.said = answers[k]!;
-    const guesses = beams.map(([best]) => chain.guess(i, best!, best!.said as E));
+    const asked = beams.map(([best]) => best!);
+    const guess = (row: number) => chain.guess(i, asked[row]!, asked[row]!.said as E);
     const branched = chain.isRandom(i) && i % options.every === 0;
     const next = beams.map((own) => candidatesOf(chain, i, own, branched ? widthAt(i, steps, options) : 0, options));
     const done = i + 1 === steps;
@@ -67,7 +68,7 @@ export async function* beam<S, E>(
     yield {
       step: i + 1,
       total: steps,
-      guesses,
+      guess,
       values: rows.map((row) => byRow.get(row) ?? new Float64Array()),
       chosen: rows.map((row) => {
         const own = byRow.get(row);

@@ -18,10 +18,10 @@ export async function* bestOfN<S, E>(chain: Chain<S, E>, score: Score, { candida
   for (let i = 0; i < steps; i++) {
     const at = rows.map((row): At<S> => ({ row, state: states[row]! }));
     const said = await askMissing(chain, i, at, known);
-    const guesses = at.map((a, row) => chain.guess(i, a, said[row]!));
+    const guess = (row: number) => chain.guess(i, at[row]!, said[row]!);
     states = at.map((a, row) => chain.draw(i, a, said[row]!, 0, false));
     known = at.map((a, row) => stillTrue(chain, a.state, states[row]!, said[row]!));
-    yield { step: i + 1, total: steps, guesses, values: rows.map(() => new Float64Array()), chosen: rows };
+    yield { step: i + 1, total: steps, guess, values: rows.map(() => new Float64Array()), chosen: rows };
   }
   const samples = states.map(chain.finished);
   const rewards = await score(samples, rows);

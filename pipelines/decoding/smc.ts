@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { Clean, Decoded, Decoding, Score } from '#pipelines/sampling/steering.ts';
+import type { Decoded, Decoding, Score } from '#pipelines/sampling/steering.ts';
 import { askMissing, stillTrue } from './ask.ts';
 import type { At, Chain } from './chain.ts';
 import { type Resample, ssp, systematic } from './resample.ts';
@@ -56,7 +56,7 @@ export async function* smc<S, E>(
   for (let i = 0; i < steps; i++) {
     const at = rows.map((row): At<S> => ({ row, state: states[row]! }));
     const answers = await askMissing(chain, i, at, said);
-    const guesses: Clean[] = at.map((a, row) => chain.guess(i, a, answers[row]!));
+    const guess = (row: number) => chain.guess(i, at[row]!, answers[row]!);
     states = rows.map((row) => chain.draw(i, at[row]!, answers[row]!, 0, false));
     said = rows.map((row) => stillTrue(chain, at[row]!.state, states[row]!, answers[row]!));
     const done = i + 1 === steps;
@@ -79,7 +79,7 @@ export async function* smc<S, E>(
     yield {
       step: i + 1,
       total: steps,
-      guesses,
+      guess,
       values: rows.map((row) => (values === null ? new Float64Array() : Float64Array.of(values[row]!))),
       chosen: ancestors,
     };

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { Clean, Decoding, Score } from '#pipelines/sampling/steering.ts';
+import type { Decoding, Score } from '#pipelines/sampling/steering.ts';
 import { askMissing, stillTrue } from './ask.ts';
 import type { At, Chain } from './chain.ts';
 import type { ValueFunction } from './value.ts';
@@ -56,7 +56,7 @@ export async function* svdd<S, E>(
   for (let i = 0; i < steps; i++) {
     const at = rows.map((row): At<S> => ({ row, state: states[row]! }));
     const answers = await askMissing(chain, i, at, said);
-    const guesses: Clean[] = at.map((a, row) => chain.guess(i, a, answers[row]!));
+    const guess = (row: number) => chain.guess(i, at[row]!, answers[row]!);
     const branched = chain.isRandom(i) && isBranched(i, steps, options);
     if (!branched) {
       states = rows.map((row) => chain.draw(i, at[row]!, answers[row]!, 0, false));
@@ -64,7 +64,7 @@ export async function* svdd<S, E>(
       yield {
         step: i + 1,
         total: steps,
-        guesses,
+        guess,
         values: rows.map(() => new Float64Array()),
         chosen: rows.map(() => 0),
       };
@@ -84,7 +84,7 @@ export async function* svdd<S, E>(
     states = parents.map((p) => sets[p]![chosen[p]!]!);
     said = parents.map((p) => next.said[p]![chosen[p]!]);
     if (i + 1 === steps) rewards = Float64Array.from(parents, (p) => next.values[p]![chosen[p]!] ?? Number.NaN);
-    yield { step: i + 1, total: steps, guesses, values: next.values, chosen };
+    yield { step: i + 1, total: steps, guess, values: next.values, chosen };
   }
   const samples = states.map(chain.finished);
   if (rewards === null || !rewards.every(Number.isFinite)) rewards = await score(samples, rows);

@@ -76,8 +76,14 @@ export async function* tree<S, E>(
     const step = round.done ? total : Math.min(total - 1, Math.floor(share * total));
     if (step > shown) {
       shown = step;
-      const guesses = spent.map(({ best }) => best?.sample ?? null);
-      yield { step, total, guesses, values: rows.map(() => new Float64Array()), chosen: rows.map(() => 0) };
+      const found = spent.map(({ best }) => best?.sample ?? null);
+      yield {
+        step,
+        total,
+        guess: (row) => found[row] ?? null,
+        values: rows.map(() => new Float64Array()),
+        chosen: rows.map(() => 0),
+      };
     }
     if (!round.done) continue;
     return {

@@ -89,7 +89,7 @@ export interface GenerateOptions {
   /** A picture that all of them start from, in place of noise alone. */
   readonly start?: PictureStart;
   readonly steered?: PicturesSteeredBy;
-  /** Told what a person may want to know: that memory was short. */
+  /** Told what a person may want to know: that memory was short, or a prompt too long. */
   readonly onNote?: (message: string) => void;
   /**
    * After every step; at every `previewEvery`-th, `preview` gives the predicted clean picture of row `i` of the batch, small
@@ -182,12 +182,20 @@ async function* picturesOf(options: GenerateOptions, hashing: Promise<string>): 
   const size = numel(dims);
   const adapters = usedAdapters(pipeline.options);
   const batch = options.batch ?? 4;
+  const told = new Set<string>();
+  const tellUnread = (text: string, unread = '') => {
+    if (unread === '' || told.has(text)) return;
+    told.add(text);
+    options.onNote?.(`The model has no room for the end of “${text}”: it does not read “${unread}”.`);
+  };
   for (let start = 0; start < requests.length; start += batch) {
     const chunk = requests.slice(start, start + batch);
     const conditions = await pipeline.encode(
       chunk.map((r) => r.prompt),
       settings.negativePrompt,
     );
+    for (const [i, { unread }] of conditions.entries()) tellUnread(chunk[i]!.prompt, unread?.prompt);
+    tellUnread(settings.negativePrompt, conditions[0]?.unread?.negative);
     const rowOf = (r: PictureRequest, i: number): SampleRow<PromptCondition> => ({
       condition: conditions[i]!,
       seed: settings.seed,
@@ -195,10 +203,15 @@ async function* picturesOf(options: GenerateOptions, hashing: Promise<string>): 
       noiseIndex: r.noiseIndex,
     });
     const loop = steered
-      ? steeredLoop({ denoiser, schedule, rows: chunk.map(rowOf), size }, steered, async (sample, row) => {
-          const { data, width, height } = await pipeline.decode(sample, dims);
-          return { kind: 'image', rgb: tensorToRgb(data, width, height), width, height, prompt: chunk[row]!.prompt };
-        })
+      ? steeredLoop(
+          { denoiser, schedule, rows: chunk.map(rowOf), size },
+          steered,
+          async (sample, row) => {
+            const { data, width, height } = await pipeline.decode(sample, dims);
+            return { kind: 'image', rgb: tensorToRgb(data, width, height), width, height, prompt: chunk[row]!.prompt };
+          },
+          options.previewEvery,
+        )
       : plainLoop({ denoiser, schedule, rows: chunk.map(rowOf), size }, start, options, begin);
     const positions = chunk.map((_, i) => start + i);
     options.checkpoint?.();
@@ -310,6 +323,7 @@ async function* steeredLoop(
   { denoiser, schedule, rows, size }: Work,
   { steering, score }: PicturesSteeredBy,
   pictureOf: (sample: Float32Array, row: number) => Promise<SteeredPicture>,
+  previewEvery: number | undefined,
 ): Loop {
   const n = steering.perSample;
   // Pictures that start alike do so with each of their competitors.
@@ -329,9 +343,10 @@ async function* steeredLoop(
       const { samples, rewards, logWeights } = next.value;
       return { samples: joined(samples as Float32Array[], size), rewards, logWeights };
     }
-    const { step, total, guesses, values, chosen } = next.value;
+    const { step, total, values, chosen } = next.value;
     const candidates = rows.map((_, i) => candidatesOf(values, chosen, i, n));
-    const shown = rows.map((_, i) => guesses[i * n] as Float32Array | null);
+    const preview = previewEvery !== undefined && step % previewEvery === 0;
+    const shown = preview ? rows.map((_, i) => next.value.guess(i * n) as Float32Array | null) : [null];
     const predOriginalSample = shown.includes(null) ? null : joined(shown as Float32Array[], size);
     yield { step, total, predOriginalSample, candidates };
   }

@@ -9,6 +9,15 @@ export type Clean = Float32Array | Int32Array;
 /** Finite numbers, one per sample, higher is better. Counted: one call each. */
 export type Score = (samples: readonly Clean[], rows: readonly number[]) => Promise<Float64Array>;
 
+/** A reward that says which way is up. */
+export interface DifferentiableReward {
+  /**
+   * Gradients of the reward, one per sample and for each on its own.
+   * @param samples numbers of a picture `[D]`, or of a sequence the probability of every token at every position, `[L, V]`.
+   */
+  gradient(samples: readonly Float32Array[], rows: readonly number[]): Promise<readonly Float32Array[]>;
+}
+
 /** What guided samples came to, and what they cost. */
 export interface Decoded {
   /** One per row, or one per population where rows compete. */
@@ -26,8 +35,8 @@ export interface DecodingStep {
   /** 1 … total. */
   readonly step: number;
   readonly total: number;
-  /** The best guess of each row's finished sample where the decoder has one anyway, else null. */
-  readonly guesses: readonly (Clean | null)[];
+  /** The best guess of a row's finished sample before this step; null where the decoder has none. Made when asked for. */
+  guess(row: number): Clean | null;
   /** Values of the candidates of each row, best guess at their rewards; empty where none were compared. */
   readonly values: readonly Float64Array[];
   /** Which candidate each row went on with; for populations, which row it descends from. */
@@ -43,12 +52,16 @@ export interface Steering {
   readonly options: Readonly<Record<string, unknown>>;
   /** Rows that compete for one sample: neighbours, of one condition. 1 where rows do not compete. */
   readonly perSample: number;
+  /** Whether it has to know the gradient of the reward: else it does not look at one. */
+  readonly needsGradient: boolean;
   gaussian<C>(
     work: { denoiser: Denoiser<C>; schedule: GaussianSchedule; rows: readonly SampleRow<C>[] },
     score: Score,
+    slope?: DifferentiableReward,
   ): Decoding;
   masked<C>(
     work: { denoiser: MaskedDenoiser<C>; schedule: MaskedSchedule; rows: readonly MaskedRow<C>[] },
     score: Score,
+    slope?: DifferentiableReward,
   ): Decoding;
 }
