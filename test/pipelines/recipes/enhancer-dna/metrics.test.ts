@@ -11,7 +11,7 @@ import {
   wordCorrelation,
   wordCounts,
 } from '#pipelines/recipes/enhancer-dna/metrics.ts';
-import { MOTIFS } from '#pipelines/recipes/enhancer-dna/motifs.ts';
+import { type Cell, MOTIFS } from '#pipelines/recipes/enhancer-dna/motifs.ts';
 import { pearson, quantileOf, spearman } from '#pipelines/recipes/enhancer-dna/statistics.ts';
 import { NEVER } from '#pipelines/sampling/masked-kernel.ts';
 import type { MaskedDenoiser } from '#pipelines/sampling/masked-loop.ts';
@@ -48,15 +48,17 @@ describe('words and motifs', () => {
     expect(motifCounts(['AAAATGAGTCAAAAA', 'CCCC'])[ap1]).toBe(1);
   });
 
-  test('agree for two draws of the data, and less with background of other letters', () => {
-    const draw = (seed: number) => Array.from({ length: 1500 }, (_, i) => drawEnhancer(seed, i, 'K562').sequence);
-    const [one, two] = [draw(1), draw(2)];
+  test('tell the cell line, and enhancers from random letters', () => {
+    const draw = (seed: number, cell: Cell) =>
+      Array.from({ length: 500 }, (_, i) => drawEnhancer(seed, i, cell).sequence);
+    const [one, two, other] = [draw(1, 'K562'), draw(2, 'K562'), draw(3, 'HepG2')];
     const rng = new Rng(3);
-    const even = Array.from({ length: 300 }, () => Array.from({ length: 200 }, () => 'ACGT'[rng.int(4)]).join(''));
+    const even = Array.from({ length: 500 }, () => Array.from({ length: 200 }, () => 'ACGT'[rng.int(4)]).join(''));
     expect(wordCorrelation(one, two)).toBeGreaterThan(0.99);
-    expect(motifCorrelation(one, two)).toBeGreaterThan(0.9);
     expect(wordCorrelation(one, even)).toBeLessThan(0.3);
-    expect(motifCorrelation(one, even)).toBeLessThan(motifCorrelation(one, two) - 0.2);
+    const same = motifCorrelation(one, two);
+    expect(motifCorrelation(one, other)).toBeLessThan(same - 0.3);
+    expect(motifCorrelation(one, even)).toBeLessThan(same - 0.3);
   });
 });
 
@@ -96,13 +98,13 @@ describe('the approximate log-likelihood', () => {
     const tokens = Int32Array.from({ length: 40 }, () => rng.int(4));
     const exact = tokens.reduce((sum, t) => sum + Math.log(p[t]!), 0);
     const draws: number[] = [];
-    for (let i = 0; i < 200; i++) {
+    for (let i = 0; i < 80; i++) {
       const maskedAt = (time: number) => moveChance(config, time);
       draws.push(await approximateLogLikelihood(denoiser, schedule, tokens, null, maskedAt, rng.fork(i)));
     }
     const mean = draws.reduce((a, b) => a + b, 0) / draws.length;
     const error = Math.sqrt(draws.reduce((s, d) => s + (d - mean) ** 2, 0)) / draws.length;
-    expect(error).toBeLessThan(2);
+    expect(error).toBeLessThan(2.5);
     // The last thousandth of the noise, which time 1 leaves out, is a position's share of 0.001.
     expect(Math.abs(mean - exact)).toBeLessThan(4 * error + 0.002 * Math.abs(exact));
   });
