@@ -35,6 +35,17 @@ export interface Chain<S, E> {
    * state; null where a model has no such distribution.
    */
   complete(step: number, at: At<S>, said: E, k: number): Clean | null;
+  /**
+   * Where the reward's gradient is asked for: the best guess of a picture `[D]`, the probabilities of the letters of a sequence
+   * `[L, V]`. Null where the state has nothing left to say.
+   */
+  relaxed(step: number, at: At<S>, said: E): Float32Array | null;
+  /**
+   * What the network would say if samples were tilted by exp(slope·x₀): to first order in the slope, for each sample on its own.
+   * @param slope like {@link Chain.relaxed}.
+   * @param spread Standard deviation of a number of a picture over the data.
+   */
+  tilted(step: number, said: E, slope: Float64Array, spread: number, at: At<S>): E;
   /** The sample of a state that has taken all steps. */
   finished(state: S): Clean;
   /** Equal for equal states of one row; null where states are never equal. */

@@ -2,7 +2,7 @@ import { NorthlightError } from '#models/errors.ts';
 import { Rng } from '#models/tensor/rng.ts';
 import { numel } from '#models/tensor/tensor.ts';
 import type { Denoiser } from '#pipelines/sampling/denoiser.ts';
-import { gaussianMoments } from '#pipelines/sampling/gaussian-step.ts';
+import { type GaussianMoments, gaussianMoments } from '#pipelines/sampling/gaussian-step.ts';
 import { initialNoiseOf, notFinite, type SampleRow } from '#pipelines/sampling/loop.ts';
 import type { GaussianSchedule } from '#pipelines/schedulers/types.ts';
 import type { Chain } from './chain.ts';
@@ -28,6 +28,12 @@ export function gaussianChain<C>(
       'Use ddim with eta above 0, ddpm, euler-ancestral, lcm, or flow-match-sde.',
     );
   }
+  /** Candidates of one state share their mean, and so does its guess. */
+  let last: { readonly said: Float32Array; readonly moments: GaussianMoments } | undefined;
+  const momentsOf = (i: number, state: Float32Array, said: Float32Array): GaussianMoments => {
+    if (last?.said !== said) last = { said, moments: gaussianMoments(schedule, steps[i]!, state, said) };
+    return last.moments;
+  };
   return {
     rows: rows.length,
     steps: steps.length,
@@ -52,7 +58,7 @@ export function gaussianChain<C>(
     },
     draw(i, { row, state }, said, candidate) {
       const { std } = steps[i]!;
-      const { mean } = gaussianMoments(schedule, steps[i]!, state, said);
+      const { mean } = momentsOf(i, state, said);
       const { seed, index } = rows[row]!;
       const next = new Float32Array(size);
       if (std > 0) {
@@ -63,8 +69,16 @@ export function gaussianChain<C>(
       if (!next.every(Number.isFinite)) throw notFinite(index, i, steps.length);
       return next;
     },
-    guess: (i, { state }, said) => Float32Array.from(gaussianMoments(schedule, steps[i]!, state, said).clean),
+    guess: (i, { state }, said) => Float32Array.from(momentsOf(i, state, said).clean),
     complete: () => null,
+    relaxed: (i, { state }, said) => Float32Array.from(momentsOf(i, state, said).clean),
+    tilted(i, said, slope, spread) {
+      const { signal, noise, x0Output } = steps[i]!;
+      if (x0Output === 0) return said;
+      // Variance of x₀ given x, for data of that spread: how far a slope of 1 moves the posterior mean (Tweedie).
+      const variance = (spread * noise) ** 2 / ((spread * signal) ** 2 + noise ** 2);
+      return said.map((o, d) => o + (variance / x0Output) * slope[d]!);
+    },
     finished: (state) => state,
     key: () => null,
     condition: (row) => rows[row]!.condition,

@@ -1,10 +1,11 @@
 import { z } from 'zod';
 import { NorthlightError } from '#models/errors.ts';
-import type { Decoding, Score, Steering } from '#pipelines/sampling/steering.ts';
+import type { Decoding, DifferentiableReward, Score, Steering } from '#pipelines/sampling/steering.ts';
 import { beam, beamOptions, beamWork } from './beam.ts';
 import { bestOfN, bestOfNOptions } from './best-of-n.ts';
 import type { Chain } from './chain.ts';
 import { gaussianChain } from './gaussian-chain.ts';
+import { gradient, gradientOptions } from './gradient.ts';
 import { maskedChain } from './masked-chain.ts';
 import { smc, smcOptions } from './smc.ts';
 import { isBranched, svdd, svddOptions } from './svdd.ts';
@@ -33,7 +34,9 @@ export interface Decoder<S extends z.ZodObject = z.ZodObject> {
    * depends on what is found.
    */
   readonly work?: (options: z.output<S>, steps: number) => DecodingWork;
-  run<C, E>(chain: Chain<C, E>, score: Score, options: z.output<S>): Decoding;
+  /** Whether it has to know the gradient of the reward. */
+  readonly needsGradient?: boolean;
+  run<C, E>(chain: Chain<C, E>, score: Score, options: z.output<S>, slope?: DifferentiableReward): Decoding;
 }
 
 function defineDecoder<S extends z.ZodObject>(decoder: Decoder<S>): Decoder {
@@ -104,6 +107,18 @@ const decoders: readonly Decoder[] = [
     run: (chain, score, o) => svdd(chain, predictedValue(chain, score, o), score, o),
   }),
   defineDecoder({
+    name: 'gradient',
+    title: 'Gradient guidance',
+    description: 'Every step leans towards where the reward grows. About the work of plain sampling; needs a gradient.',
+    source: 'Chung et al. 2023, arXiv:2209.14687; Liu et al. 2025, arXiv:2501.13918',
+    options: gradientOptions,
+    countKey: 'candidates',
+    needsGradient: true,
+    perSample: (o) => o.candidates,
+    work: (o, steps) => ({ denoiserCalls: o.candidates * steps, rewardCalls: o.candidates * (steps + 1) }),
+    run: gradient,
+  }),
+  defineDecoder({
     name: 'beam',
     title: 'Beam search',
     description:
@@ -155,9 +170,11 @@ export function createSteering(name: string, options: Readonly<Record<string, un
     name,
     options: given,
     perSample: decoder.perSample(given),
-    gaussian: ({ denoiser, schedule, rows }, score) =>
-      decoder.run(gaussianChain(denoiser, schedule, rows), score, given),
-    masked: ({ denoiser, schedule, rows }, score) => decoder.run(maskedChain(denoiser, schedule, rows), score, given),
+    needsGradient: decoder.needsGradient ?? false,
+    gaussian: ({ denoiser, schedule, rows }, score, slope) =>
+      decoder.run(gaussianChain(denoiser, schedule, rows), score, given, slope),
+    masked: ({ denoiser, schedule, rows }, score, slope) =>
+      decoder.run(maskedChain(denoiser, schedule, rows), score, given, slope),
   };
 }
 

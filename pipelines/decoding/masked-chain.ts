@@ -1,9 +1,10 @@
 import { NorthlightError } from '#models/errors.ts';
 import { Rng } from '#models/tensor/rng.ts';
-import { countOf, drawReveals, fillPositions } from '#pipelines/sampling/masked-kernel.ts';
+import { countOf, drawReveals, fillPositions, NEVER } from '#pipelines/sampling/masked-kernel.ts';
 import type { MaskedDenoiser, MaskedRow } from '#pipelines/sampling/masked-loop.ts';
 import type { MaskedSchedule, MaskedStep } from '#pipelines/schedulers/types.ts';
 import type { Chain } from './chain.ts';
+import { logSumExp } from './weights.ts';
 
 /** A sequence on its way. */
 export interface MaskedState {
@@ -88,11 +89,29 @@ export function maskedChain<C>(
       if (said === null) return state.tokens;
       return completion(state.tokens, said, maskId, stepStream(row, i).fork('complete', k));
     },
+    relaxed: (_, __, said) => (said === null ? null : Float32Array.from(said, Math.exp)),
+    tilted: (_, said, slope, __, { state }) =>
+      said === null ? null : tiltedLogProbs(said, slope, state.tokens, maskId),
     finished: ({ tokens }) => tokens,
     key: ({ tokens }) => tokens.join(),
     condition: (row) => rows[row]!.condition,
     rng: (row, ...labels) => new Rng(rows[row]!.seed).fork('decode', rows[row]!.index).fork(...labels),
   };
+}
+
+/** `log p + slope` at the masks, normalised again at each of them. */
+function tiltedLogProbs(said: Float64Array, slope: Float64Array, tokens: Int32Array, maskId: number): Float64Array {
+  const size = said.length / tokens.length;
+  const out = said.slice();
+  for (const [i, token] of tokens.entries()) {
+    if (token !== maskId) continue;
+    const own = out.subarray(i * size, (i + 1) * size);
+    // What the network rules out stays so.
+    for (let k = 0; k < size; k++) if (own[k]! > NEVER) own[k]! += slope[i * size + k]!;
+    const total = logSumExp(own);
+    for (let k = 0; k < size; k++) if (own[k]! > NEVER) own[k] = Math.max(NEVER, own[k]! - total);
+  }
+  return out;
 }
 
 /** All masks drawn from the network's distribution, with one uniform for each position, masked or not. */

@@ -6,7 +6,7 @@ import type { Denoiser } from '#pipelines/sampling/denoiser.ts';
 import { subsLogProbs } from '#pipelines/sampling/masked-kernel.ts';
 import type { MaskedDenoiser, MaskedRow } from '#pipelines/sampling/masked-loop.ts';
 import type { Decoded, DecodingStep, Score } from '#pipelines/sampling/steering.ts';
-import type { GaussianSchedule } from '#pipelines/schedulers/types.ts';
+import type { GaussianSchedule, GaussianStep } from '#pipelines/schedulers/types.ts';
 import { exactEpsilon } from '#test/pipelines/sampling/gaussian.ts';
 import { type ToyLaw, toyModel } from '#test/support/masked-toy.ts';
 
@@ -64,15 +64,18 @@ export function tableReward({ letters }: ToyLaw, table: readonly number[]): { sc
 
 export const placeOf = (letters: number, tokens: Int32Array): number => tokens.reduce((n, k) => n * letters + k, 0);
 
-/** ε of data N(1, ¼) at every step of a schedule, looked up by an ONNX model: `sample [B, D]`, `timestep` → `out_sample`. */
-export async function gaussianToy(schedule: GaussianSchedule) {
+/** ε (or what `exact` says) of data N(1, ¼) at every step of a schedule, looked up by an ONNX model: `sample [B, D]`, `timestep` → `out_sample`. */
+export async function gaussianToy(
+  schedule: GaussianSchedule,
+  exact: (step: GaussianStep) => { gain: number; offset: number } = exactEpsilon,
+) {
   const op = createBuilder();
   const x = op.input('sample', 'float32', [1, 1]);
   const t = op.input('timestep', 'int64', []);
   const size = 1 + Math.max(...schedule.steps.map((s) => s.timestep));
   const table = (part: 'gain' | 'offset') => {
     const values = new Float32Array(size);
-    for (const step of schedule.steps) values[step.timestep] = exactEpsilon(step)[part];
+    for (const step of schedule.steps) values[step.timestep] = exact(step)[part];
     return op.gather(op.initializer(part, f32([size], values)), t, 0);
   };
   op.output(op.add2(op.mul(x, table('gain')), table('offset')), 'out_sample');

@@ -1,0 +1,201 @@
+import { describe, expect, test } from 'vitest';
+import { createBuilder } from '#models/ops/index.ts';
+import { differentiableReward } from '#pipelines/decoding/differentiable.ts';
+import { gaussianChain } from '#pipelines/decoding/gaussian-chain.ts';
+import { gradient, gradientOptions, guided } from '#pipelines/decoding/gradient.ts';
+import { createSteering } from '#pipelines/decoding/index.ts';
+import { maskedChain } from '#pipelines/decoding/masked-chain.ts';
+import type { SampleRow } from '#pipelines/sampling/loop.ts';
+import type { DifferentiableReward, Score } from '#pipelines/sampling/steering.ts';
+import { createMaskedSchedule, parseMaskedSchedulerConfig } from '#pipelines/schedulers/index.ts';
+import type { GaussianSchedule, GaussianStep } from '#pipelines/schedulers/types.ts';
+import { target, toySchedule } from '#test/pipelines/sampling/gaussian.ts';
+import type { ToyLaw } from '#test/support/masked-toy.ts';
+import { finish, gaussianToy, maskedToy } from './toys.ts';
+
+/** Data N(1, ¼), as its spread. */
+const spread = Math.sqrt(target.variance);
+const rowsOf = (count: number, from = 0): SampleRow<null>[] =>
+  Array.from({ length: count }, (_, k) => ({ condition: null, seed: 3, index: from + k, noiseIndex: from + k }));
+const first: Score = async (samples) => Float64Array.from(samples, (s) => s[0]!);
+
+/** r = weight·x as an ONNX model, `[B, 1]` → `[B]`; squared: −weight·x². */
+function pictureReward(weight: number, squared = false): Promise<DifferentiableReward & { close(): Promise<void> }> {
+  const op = createBuilder();
+  const x = op.input('x', 'float32', [1, 1]);
+  const y = squared ? op.mul(op.mul(x, x), op.f32([1, 1], [-weight])) : op.mul(x, op.f32([1, 1], [weight]));
+  op.output(op.apply('ReduceSum', [y, op.i64([1])], { keepdims: 0 }), 'score');
+  return differentiableReward(
+    op.toModel('reward', (v) => ['batch', ...v.dims.slice(1)]),
+    { dims: [1] },
+  );
+}
+
+/** Euler steps of a flow, σ from 1 to 0 in equal parts. */
+function flow(steps: number): GaussianSchedule {
+  return {
+    kind: 'gaussian',
+    name: 'flow-match-euler',
+    predictionType: 'flow_velocity',
+    initNoiseSigma: 1,
+    clipSampleRange: null,
+    dynamicThreshold: null,
+    steps: Array.from({ length: steps }, (_, i): GaussianStep => {
+      const sigma = 1 - i / steps;
+      return {
+        timestep: i,
+        inputScale: 1,
+        sample: 1,
+        output: -1 / steps,
+        past: [],
+        std: 0,
+        x0Sample: 1,
+        x0Output: -sigma,
+        x0Weight: 0,
+        signal: 1 - sigma,
+        noise: sigma,
+      };
+    }),
+  };
+}
+
+/** E[ε − x₀ | x] of N(1, ¼). */
+function exactVelocity({ signal, noise }: GaussianStep): { gain: number; offset: number } {
+  const { mean, variance } = target;
+  const d = signal ** 2 * variance + noise ** 2;
+  const gain = (noise - signal * variance) / d;
+  return { gain, offset: -mean - gain * signal * mean };
+}
+
+describe('a flow led by the exact soft value of r = x, α = ½', () => {
+  test.each([
+    [10, 0.1855737],
+    [40, 0.2321417],
+    [200, 0.2463228],
+  ])('in %i Euler steps has a mean of exactly 1.5 and the variance of the steps, %f', async (steps, variance) => {
+    const schedule = flow(steps);
+    const toy = await gaussianToy(schedule, exactVelocity);
+    const reward = await pictureReward(1);
+    const rows = rowsOf(2);
+    const run = (strength: number) =>
+      finish(
+        gradient(
+          gaussianChain(toy.denoiser, schedule, rows),
+          first,
+          gradientOptions.parse({ strength, alpha: 0.5, spread }),
+          reward,
+        ),
+      );
+    const chain = gaussianChain(toy.denoiser, schedule, rows);
+    const [z0, z1] = [chain.start(0)[0]!, chain.start(1)[0]!];
+    for (const [strength, mean] of [
+      [1, 1.5],
+      [0, 1],
+    ] as const) {
+      // Every step is linear, so two starts tell the law of all.
+      const [a, b] = (await run(strength)).samples.map((s) => s[0]!) as [number, number];
+      const gain = (b - a) / (z1 - z0);
+      expect(a - gain * z0).toBeCloseTo(mean, 4);
+      expect(gain ** 2).toBeCloseTo(variance, 4);
+    }
+    await Promise.all([toy.close(), reward.close()]);
+  });
+});
+
+test('a linear reward changes ε by −noise·a·K/α, the slope of the soft value, wherever the sample is', async () => {
+  const schedule = toySchedule();
+  const toy = await gaussianToy(schedule);
+  const reward = await pictureReward(2);
+  const plain = gaussianChain(toy.denoiser, schedule, rowsOf(1));
+  const chain = guided(plain, reward, gradientOptions.parse({ alpha: 0.5, spread }));
+  for (const [i, { signal, noise }] of schedule.steps.entries()) {
+    const k = (signal * target.variance) / (signal ** 2 * target.variance + noise ** 2);
+    for (const x of [-2, 0.3]) {
+      const at = [{ row: 0, state: Float32Array.of(x) }];
+      const [before] = await plain.evaluate(i, at);
+      const [after] = await chain.evaluate(i, at);
+      expect(after![0]! - before![0]!).toBeCloseTo((-noise * 2 * k) / 0.5, 4);
+    }
+  }
+  await Promise.all([toy.close(), reward.close()]);
+});
+
+describe('letters', () => {
+  /** Independent positions, three letters: p₁ ⊗ p₂. */
+  const p1 = [0.5, 0.3, 0.2];
+  const p2 = [0.1, 0.6, 0.3];
+  const law: ToyLaw = { letters: 3, length: 2, joint: p1.flatMap((a) => p2.map((b) => a * b)) };
+  /** Per position and letter, in another order than the tokens: the reward's letters are tokens 2, 0, 1. */
+  const weights = [0.5, -1, 0.25, 2, 0, -0.5];
+  const ids = [2, 0, 1];
+
+  const lettersReward = () => {
+    const op = createBuilder();
+    const x = op.input('onehot', 'float32', [1, 2, 3]);
+    op.output(op.apply('ReduceSum', [op.mul(x, op.f32([1, 2, 3], weights)), op.i64([1, 2])], { keepdims: 0 }), 'score');
+    const model = op.toModel('reward', (v) => ['batch', ...v.dims.slice(1)]);
+    return differentiableReward(model, { dims: [2, 3], letters: { ids, vocabulary: 4 } });
+  };
+
+  test('of independent positions under a linear reward get exactly p·exp(r/α), and masks and revealed ones stay', async () => {
+    const toy = await maskedToy(law);
+    const reward = await lettersReward();
+    const schedule = createMaskedSchedule(parseMaskedSchedulerConfig({}), {
+      name: 'masked-one-at-a-time',
+      steps: 0,
+      length: 2,
+    });
+    const chain = guided(
+      maskedChain(toy.denoiser, schedule, toy.rows(1)),
+      reward,
+      gradientOptions.parse({ alpha: 0.5 }),
+    );
+    const [both] = await chain.evaluate(0, [{ row: 0, state: { tokens: Int32Array.of(3, 3), time: 1 } }]);
+    for (const [i, p] of [p1, p2].entries()) {
+      const tilted = p.map((v, token) => v * Math.exp(weights[i * 3 + ids.indexOf(token)]! / 0.5));
+      const z = tilted.reduce((a, b) => a + b, 0);
+      for (const [token, v] of tilted.entries()) expect(Math.exp(both![i * 4 + token]!)).toBeCloseTo(v / z, 6);
+      expect(Math.exp(both![i * 4 + 3]!)).toBe(0);
+    }
+    const [half] = await chain.evaluate(0, [{ row: 0, state: { tokens: Int32Array.of(1, 3), time: 1 } }]);
+    expect(Array.from(half!.subarray(0, 4), Math.exp)).toEqual([0, 1, 0, 0]);
+    expect(half!.subarray(4)).toEqual(both!.subarray(4));
+    await Promise.all([toy.close(), reward.close()]);
+  });
+});
+
+describe('samples', () => {
+  const schedule = toySchedule();
+  const run = async (options: object, count = 12, from = 0, score = first) => {
+    const toy = await gaussianToy(schedule);
+    const reward = await pictureReward(0.5, true);
+    const chain = gaussianChain(toy.denoiser, schedule, rowsOf(count, from));
+    const done = await finish(gradient(chain, score, gradientOptions.parse({ spread, ...options }), reward));
+    await Promise.all([toy.close(), reward.close()]);
+    return done.samples;
+  };
+
+  test('at strength 0 are those of the plain decoder, byte for byte', async () => {
+    const toy = await gaussianToy(schedule);
+    const plain = createSteering('best-of-n', { candidates: 1 });
+    const work = { denoiser: toy.denoiser, schedule, rows: rowsOf(12) };
+    expect(await run({ strength: 0 })).toEqual((await finish(plain.gaussian(work, first))).samples);
+    await toy.close();
+  });
+
+  test('do not depend on what runs beside them, nor on a constant in the reward', async () => {
+    const all = await run({});
+    expect(await run({}, 3, 5)).toEqual(all.slice(5, 8));
+    expect(await run({}, 12, 0, async (...asked) => (await first(...asked)).map((r) => r + 64))).toEqual(all);
+  });
+});
+
+test('a reward without a gradient is refused by name', async () => {
+  const toy = await gaussianToy(toySchedule());
+  const steering = createSteering('gradient', {});
+  expect(steering.needsGradient).toBe(true);
+  expect(() => steering.gaussian({ denoiser: toy.denoiser, schedule: toySchedule(), rows: rowsOf(1) }, first)).toThrow(
+    /has no gradient/,
+  );
+  await toy.close();
+});
