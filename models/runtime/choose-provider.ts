@@ -152,6 +152,16 @@ export async function chooseProvider(
   return takeFastest(trials);
 }
 
+/**
+ * What `chooseProvider` would take by measurements that are kept already; nothing is run.
+ * @returns null when less than two providers were measured, so that there is nothing to choose from.
+ */
+export function rememberedChoice(graph: TrialGraph, options: ChooseOptions = {}): ProviderChoice | null {
+  const files = (options.candidates ?? candidateProviders()).map((provider) => cacheFile(provider, graph, options));
+  const trials = files.map((file) => (file === null ? null : readTrial(file))).filter((trial) => trial !== null);
+  return trials.length < 2 ? null : takeFastest(trials);
+}
+
 function takeWanted(trial: ProviderTrial): ProviderChoice {
   if (!trial.trusted) {
     throw new NorthlightError(

@@ -52,6 +52,9 @@ export async function runSampleSequences(found: FoundFolder, options: Options, i
   if (options.steps !== undefined && settings.scheduler === 'masked-one-at-a-time') {
     io.note('masked-one-at-a-time takes one step per position; --steps is not used.');
   }
+  if (options.eta !== undefined && model.kind === 'masked') {
+    io.note('A masked model has no noise that --eta could scale; it is not used.');
+  }
   const reward = await openReward(options.reward, session);
   const rewardCalls = { count: 0 };
   const score = async (sequences: readonly string[]) => {

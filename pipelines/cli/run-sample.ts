@@ -11,6 +11,7 @@ import { openReward, scoreWith } from '#pipelines/rewards/open-reward.ts';
 import type { ImageItem } from '#pipelines/rewards/types.ts';
 import { generatePictures } from '#pipelines/sampling/generate.ts';
 import { readStart } from '#pipelines/sampling/initial-picture.ts';
+import { rememberedProvider } from '#pipelines/sampling/model-trials.ts';
 import type { PictureStart } from '#pipelines/sampling/picture-start.ts';
 import { type AdapterFile, type ImagePipeline, loadPipeline, sizeOf } from '#pipelines/sampling/pipeline.ts';
 import { writeTrajectory } from '#pipelines/sampling/trajectory.ts';
@@ -31,12 +32,12 @@ export async function runSample(options: Options, io: Io): Promise<SampleResult>
   const adapters = options.lora.map(parseLora);
   const started = performance.now();
   io.progress('opening the model', 0, 0);
-  const pipeline = await loadPipeline(modelPath, {
-    adapters,
-    ...(options.threads ? { threads: options.threads } : {}),
-    ...(options.provider !== 'auto' ? { provider: options.provider } : {}),
-  });
-  const reward = await openReward(options.reward, options.threads ? { threads: options.threads } : {});
+  const threads = options.threads ? { threads: options.threads } : {};
+  const chosen = options.provider === 'auto' ? await rememberedProvider(modelPath, threads) : null;
+  if (chosen && chosen.provider !== 'cpu') io.note(`Networks run on ${chosen.provider}: ${chosen.because}`);
+  const provider = options.provider === 'auto' ? (chosen?.provider ?? 'cpu') : options.provider;
+  const pipeline = await loadPipeline(modelPath, { adapters, provider, ...threads });
+  const reward = await openReward(options.reward, threads);
   const rewardCalls = { count: 0 };
   const score = async (items: readonly ImageItem[]) => {
     rewardCalls.count += items.length;
@@ -121,7 +122,7 @@ export async function runSample(options: Options, io: Io): Promise<SampleResult>
       ...(start ? { start: { sha256: start.pictureHash, mask: start.maskHash, strength: start.strength } } : {}),
       rewards: options.reward,
       decode: { name: options.decode, ...steering?.options },
-      provider: options.provider === 'auto' ? 'cpu' : options.provider,
+      provider,
       files,
     };
     writeFileAtomic(join(options.out, 'manifest.json'), `${JSON.stringify(manifest, null, 2)}\n`);

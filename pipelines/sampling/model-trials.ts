@@ -8,6 +8,7 @@ import {
   chooseProvider,
   type ProviderChoice,
   type ProviderTrial,
+  rememberedChoice,
   trustProvider,
 } from '#models/runtime/choose-provider.ts';
 import { runTrial, type TrialGraph, type TrialRun } from '#models/runtime/graph-trial.ts';
@@ -59,6 +60,24 @@ export async function providerForModel(
   const none: TrialGraph = { bytes: new Uint8Array(), feeds: {} };
   const graph = wanted === 'cpu' ? none : await denoiserTrial(directory, options.threads);
   return chooseProvider(wanted, graph, { timeoutMs: TIMEOUT_MS, ...options });
+}
+
+/**
+ * What `providerForModel` with `auto` found before, as it is remembered; nothing is measured now.
+ * @returns null when there is nothing to choose from: the CPU then, which every model was made for.
+ * @throws {NorthlightError} of the folder.
+ */
+export async function rememberedProvider(
+  directory: string,
+  options: ModelTrialOptions = {},
+): Promise<ProviderChoice | null> {
+  try {
+    return rememberedChoice(await denoiserTrial(directory, options.threads), options);
+  } catch (error) {
+    // It cannot be tried, so it was not.
+    if (error instanceof NorthlightError && error.code === 'model/free-size') return null;
+    throw error;
+  }
 }
 
 /** The denoiser with what one step of one sample feeds it. */

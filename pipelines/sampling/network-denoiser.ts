@@ -12,6 +12,8 @@ import { combine, needsNegative } from './guidance.ts';
 export interface PromptCondition {
   readonly prompt: Feeds;
   readonly negative: Feeds;
+  /** The end of each text for which there was no room; empty when all was read. */
+  readonly unread?: { readonly prompt: string; readonly negative: string };
 }
 
 export interface DenoiserRequest extends PictureRequest {

@@ -118,6 +118,7 @@ export async function loadPipeline(directory: string, options: PipelineOptions =
           out.push({
             prompt: model.condition(asTensors(both.prompt), text, 'prompt'),
             negative: model.condition(asTensors(both.negative), negative, 'negative'),
+            unread: both.unread,
           });
         }
         return out;

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
-import { measureModel, providerForModel } from '#pipelines/sampling/model-trials.ts';
+import { measureModel, providerForModel, rememberedProvider } from '#pipelines/sampling/model-trials.ts';
 import { tinyFolder } from '#test/models/families/tiny-folders.ts';
 import { webgpuHere } from '#test/support/webgpu.ts';
 
@@ -91,6 +91,28 @@ describe('auto picks only what was measured to agree', () => {
     appendFileSync(join(model, 'unet', 'config.json'), ' ');
     await measureModel(model, options);
     expect(runs()).toBe(2);
+  });
+
+  test('a command takes what was measured before, and measures nothing itself', async () => {
+    const folder = place();
+    const model = tinyFolder('sd1').write(join(folder, 'sd1'));
+    const probe = actingProbe(
+      folder,
+      `const send = process.send.bind(process);
+       process.send = (answer, done) => send({ ...answer, seconds: 1e-9 }, done);`,
+    );
+    const kept = { candidates: ['cpu', 'webgpu'] as const, cacheFolder: join(folder, 'kept') };
+    const idle = { ...kept, probe: pathToFileURL(join(folder, 'no-such-probe.mjs')) };
+    expect(await rememberedProvider(model, idle)).toBeNull();
+    await measureModel(model, { ...kept, candidates: ['cpu'], probe });
+    expect(await rememberedProvider(model, idle)).toBeNull();
+    await measureModel(model, { ...kept, probe });
+    expect(await rememberedProvider(model, idle)).toMatchObject({
+      provider: 'webgpu',
+      because: expect.stringMatching(/agrees with the CPU/),
+    });
+    appendFileSync(join(model, 'unet', 'config.json'), ' ');
+    expect(await rememberedProvider(model, idle)).toBeNull();
   });
 });
 
