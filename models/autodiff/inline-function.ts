@@ -1,5 +1,6 @@
 import { NorthlightError } from '#models/errors.ts';
-import type { Attribute, Graph, LocalFunction, Node } from '#models/onnx/ir.ts';
+import { withAttributes } from '#models/onnx/inline-functions.ts';
+import type { LocalFunction, Node } from '#models/onnx/ir.ts';
 import { type Bound, type Inliner, inputsOf, lookUp, type Scope } from './import-scope.ts';
 import { widenNode } from './precision.ts';
 
@@ -37,22 +38,4 @@ export function inlineFunction(to: Inliner, scope: Scope, node: Node, f: LocalFu
   to.nodes(body, inner);
   const reader = `An output of the function "${f.name}"`;
   return node.outputs.map((o, i) => (o === '' || !f.outputs[i] ? undefined : lookUp(inner, f.outputs[i], reader)));
-}
-
-/** A node of a body with references to the caller's attributes replaced, and inputs that the caller omits omitted. */
-function withAttributes(node: Node, given: ReadonlyMap<string, Attribute>, omitted: ReadonlySet<string>): Node {
-  const attributes = new Map<string, Attribute>();
-  for (const [name, a] of node.attributes) {
-    const value = a.kind === 'reference' ? given.get(a.value) : a;
-    if (value)
-      attributes.set(
-        name,
-        value.kind === 'graph' ? { kind: 'graph', value: inGraph(value.value, given, omitted) } : value,
-      );
-  }
-  return { ...node, inputs: node.inputs.map((n) => (omitted.has(n) ? '' : n)), attributes };
-}
-
-function inGraph(graph: Graph, given: ReadonlyMap<string, Attribute>, omitted: ReadonlySet<string>): Graph {
-  return { ...graph, nodes: graph.nodes.map((n) => withAttributes(n, given, omitted)) };
 }

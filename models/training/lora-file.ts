@@ -7,6 +7,7 @@ import { type LoraAdapter, type LoraModule, summarise } from './lora-formats/ada
 import { readLora } from './lora-formats/read.ts';
 import { type WriteLoraOptions, writeLora } from './lora-formats/write.ts';
 import { type LoraComponent, parseStem, underscored } from './lora-names.ts';
+import { pack, unpack } from './lora-packed.ts';
 
 export interface LoraFile {
   readonly config: LoraConfig;
@@ -51,10 +52,11 @@ export function modulesOf({ targets, config, parameters, component = 'denoiser' 
   const modules = new Map<string, LoraModule>();
   for (const target of targets) {
     const { module } = target;
-    if (modules.has(module)) continue;
+    if (modules.has(target.parts?.[0]?.module ?? module)) continue;
     const wanted = loraParameters(target, config);
     const [down, up] = [parameterOf(parameters, wanted.down), parameterOf(parameters, wanted.up)];
-    modules.set(module, { component, module, stem: module, down, up, alpha: scaleOf(config, module).alpha });
+    const whole = { component, module, stem: module, down, up, alpha: scaleOf(config, module).alpha };
+    for (const m of target.parts ? unpack(whole, target.parts) : [whole]) modules.set(m.module, m);
   }
   return [...modules.values()];
 }
@@ -82,31 +84,56 @@ export function readLoraFile(path: string, model: Model, options: BindOptions = 
  */
 export function bindLora(adapter: LoraAdapter, model: Model, where: string, options: BindOptions = {}): LoraFile {
   const component = options.component ?? 'denoiser';
-  const modules = modulesByKey(findLoraTargets(model, 'all'));
+  const all = findLoraTargets(model, 'all');
+  const modules = modulesByKey(all);
+  const parts = modulesByKey(partTargets(all));
   const unmatched: string[] = [];
   const targets: LoraTarget[] = [];
   const parameters = new Map<string, Tensor>();
   const scales = new Map<string, { rank: number; alpha: number }>();
-  for (const m of adapter.modules) {
-    const found = m.component === null || m.component === component ? matchModule(m, modules) : undefined;
-    if (!found) {
-      unmatched.push(m.stem);
-      continue;
+  const seen = new Set<string>();
+  const packed = new Map<string, Map<string, LoraModule>>();
+  const collide = (m: LoraModule, module: string) => {
+    if (!seen.has(module)) {
+      seen.add(module);
+      return;
     }
-    const [first] = found as [LoraTarget];
-    if (scales.has(first.module)) {
-      throw new NorthlightError(
-        'lora/key-collision',
-        `${where}: two sets of keys are for the module "${first.module}"; the second is "${m.stem}".`,
-        'Split the file by component.',
-      );
-    }
+    throw new NorthlightError(
+      'lora/key-collision',
+      `${where}: two sets of keys are for the module "${module}"; the second is "${m.stem}".`,
+      'Split the file by component.',
+    );
+  };
+  const take = (m: LoraModule, found: readonly LoraTarget[]) => {
+    const first = found[0]!;
+    collide(m, first.module);
     const scale = { rank: m.down.dims[0]!, alpha: m.alpha };
     scales.set(first.module, scale);
     const wanted = loraParameters(first, scale);
     parameters.set(wanted.down.name, fitted(where, m.stem, m.down, wanted.down.dims));
     parameters.set(wanted.up.name, fitted(where, m.stem, m.up, wanted.up.dims));
     targets.push(...found);
+  };
+  for (const m of adapter.modules) {
+    const here = m.component === null || m.component === component;
+    const found = here ? matchModule(m, modules) : undefined;
+    const part = here && !found ? matchModule(m, parts)?.[0] : undefined;
+    if (found) take(m, found);
+    else if (part) {
+      collide(m, part.module);
+      const own = packed.get(part.node) ?? new Map<string, LoraModule>();
+      const wanted = loraParameters(part, { rank: m.down.dims[0]!, alpha: m.alpha });
+      const [down, up] = [wanted.down, wanted.up].map((w, i) => fitted(where, m.stem, i === 0 ? m.down : m.up, w.dims));
+      packed.set(part.node, own.set(part.module, { ...m, down: down!, up: up! }));
+    } else unmatched.push(m.stem);
+  }
+  for (const [node, own] of packed) {
+    const whole = all.find((t) => t.node === node)!;
+    const given = whole.parts!.map((p) => own.get(p.module));
+    take(
+      pack(whole.module, whole.outFeatures, whole.parts!, given),
+      all.filter((t) => t.module === whole.module),
+    );
   }
   if (targets.length === 0) {
     throw new NorthlightError(
@@ -116,6 +143,13 @@ export function bindLora(adapter: LoraAdapter, model: Model, where: string, opti
     );
   }
   return { config: configOf(adapter, scales), targets, parameters, unmatched, metadata: adapter.metadata };
+}
+
+/** The modules packed into others, each as if it were a target; the first node stands for all that share the weight. */
+function partTargets(all: readonly LoraTarget[]): LoraTarget[] {
+  return all.flatMap((t) =>
+    (t.parts ?? []).map(({ module, rows }): LoraTarget => ({ ...t, module, outFeatures: rows.length })),
+  );
 }
 
 /** The targets of each module, by module name with underscores; names that two modules share are left out. */

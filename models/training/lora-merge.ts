@@ -2,6 +2,7 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { NorthlightError } from '#models/errors.ts';
 import { type StagedFile, stageFile } from '#models/files.ts';
 import { loadInitializer } from '#models/onnx/external.ts';
+import { inlineFunctions } from '#models/onnx/inline-functions.ts';
 import { type ExternalTensor, type Initializer, isExternal, type Model, type Node } from '#models/onnx/ir.ts';
 import { allGraphs, consumers } from '#models/onnx/traverse.ts';
 import { encodeModel, writeModel } from '#models/onnx/write.ts';
@@ -132,7 +133,9 @@ interface Delta {
 }
 
 /** The deltas of each weight, in the order of the adapters. */
-function planMerge(model: Model, adapters: readonly MergeAdapter[]): Map<string, Delta[]> {
+function planMerge(asStored: Model, adapters: readonly MergeAdapter[]): Map<string, Delta[]> {
+  // Weights belong to the main graph, whether or not a function reads them: the model that is written keeps its functions.
+  const model = inlineFunctions(asStored);
   const users = consumers(model.graph);
   const plan = new Map<string, Delta[]>();
   for (const { targets, config, parameters, weight = 1 } of adapters) {
@@ -184,8 +187,17 @@ function deltaOf(
   const down = Float64Array.from(toNumbers(parameterOf(parameters, wanted.down))); // [r, in · kernel]
   const up = Float64Array.from(toNumbers(parameterOf(parameters, wanted.up))); // [out, r]
   const scale = (alpha / rank) * weight;
+  if (target.channelsLast) return { rank, left: up.map((v) => v * scale), right: channelsLast(down, target) };
   const [left, right] = target.transposed ? [up, down] : [flip(down, rank), flip(up, up.length / rank)];
   return { rank, left: left.map((v) => v * scale), right };
+}
+
+/** [r, in, kernel…] → [r, kernel…, in] */
+function channelsLast(down: Float64Array, { inFeatures, kernel }: LoraTarget): Float64Array {
+  const size = inFeatures * kernel.reduce((a, b) => a * b, 1);
+  const out = new Float64Array(down.length);
+  for (let at = 0; at < down.length; at += size) out.set(flip(down.subarray(at, at + size), inFeatures), at);
+  return out;
 }
 
 /** [rows, n] → [n, rows] */

@@ -59,7 +59,7 @@ export function withoutWrappers(modules: readonly string[]): string[] {
 
 /** diffusers, CLIP, the joint attention of SD3 and Flux, and the first autoencoders. */
 const PROJECTION =
-  /(^|\.)(to_[qkv]|to_qkv|to_kv|to_out(\.0)?|add_[qkv]_proj|to_add_out|[qkv]_proj|out_proj|qkv|proj_attn)$/;
+  /(^|\.)(to_[qkv]|to_qkv|to_kv|to_out(\.0)?|add_[qkv]_proj|to_add_out|[qkv]_proj|qkv_proj|out_proj|qkv|proj_attn)$/;
 /** In and out of a transformer inside a larger block; at the top level these names belong to the whole network. */
 const AROUND = /\.(proj_in|proj_out)$/;
 /** Short names, which are attention's only beside each other: T5 (`q`, `k`, `v`, `o`), fused ones (`qkv`, `proj`). */

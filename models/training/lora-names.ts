@@ -10,7 +10,7 @@ const COMPOUND = new Set(
   input_blocks middle_block output_blocks in_layers out_layers emb_layers skip_connection time_embed label_emb
   double_blocks single_blocks img_attn txt_attn img_mlp txt_mlp img_mod txt_mod img_in txt_in time_in vector_in guidance_in
   in_layer out_layer final_layer joint_blocks context_block x_block
-  text_model self_attn q_proj k_proj v_proj out_proj text_projection token_embedding position_embedding wi_0 wi_1`
+  text_model self_attn q_proj k_proj v_proj qkv_proj out_proj text_projection token_embedding position_embedding wi_0 wi_1`
     .trim()
     .split(/\s+/),
 );

@@ -1,10 +1,14 @@
 import { NorthlightError } from '#models/errors.ts';
-import { DATA_TYPE, dtypeOf } from '#models/onnx/data-types.ts';
-import { type Attribute, int, ints, type Model, type Node } from '#models/onnx/ir.ts';
+import { DATA_TYPE } from '#models/onnx/data-types.ts';
+import { inlineFunctions } from '#models/onnx/inline-functions.ts';
+import { int, ints, type Model, type Node } from '#models/onnx/ir.ts';
 import { allGraphs, consumers, producers } from '#models/onnx/traverse.ts';
 import type { Rng } from '#models/tensor/rng.ts';
-import { type DType, dimsEqual, f32, fromNumbers, isFloat, numel, type Tensor, zeros } from '#models/tensor/tensor.ts';
+import { dimsEqual, f32, fromNumbers, isFloat, numel, type Tensor, zeros } from '#models/tensor/tensor.ts';
+import { attach, type Emit } from './lora-attach.ts';
+import { type Layer, layerAt } from './lora-layers.ts';
 import { attentionProjections, type LayerContext, moduleName, withoutWrappers } from './lora-module-names.ts';
+import { type Packed, type PackedPart, packedAt, partsOf } from './lora-packed.ts';
 import { equalWeights } from './lora-weights.ts';
 
 /** Size and strength of an adapter: W' = W + (alpha / rank) · up · down. Hu et al. 2021 (arXiv:2106.09685), eq. 3. */
@@ -24,22 +28,13 @@ export interface LoraConfig extends LoraScale {
 }
 
 /** A place an adapter can sit at: one node with a frozen weight. Nodes that share a weight share a module. */
-export interface LoraTarget {
+export interface LoraTarget extends Layer {
   /** Dotted module path, e.g. `down.0.attn.to_q`. */
   readonly module: string;
-  readonly kind: 'linear' | 'conv';
   /** The node's name; for a node without a name, that of its output. */
   readonly node: string;
-  /** The initialiser behind the node's second operand. */
-  readonly weight: string;
-  /** What the layer computes in; the initialiser may be stored in fewer bits. */
-  readonly dtype: DType;
-  /** Whether that initialiser has the outputs first, [out, in, …], or [in, out]. */
-  readonly transposed: boolean;
-  readonly inFeatures: number;
-  readonly outFeatures: number;
-  /** Empty for a linear layer. */
-  readonly kernel: readonly number[];
+  /** The modules that a runtime packed into this one; files have an adapter for each. */
+  readonly parts?: readonly PackedPart[];
 }
 
 export interface LoraParameter {
@@ -59,25 +54,35 @@ export interface InsertOptions {
 const OWN_WEIGHT = /\.lora_(down|up)\.weight$/;
 
 /**
- * The nodes an adapter can sit at: MatMul, Gemm and FusedMatMul with a frozen matrix as second operand (also behind Transpose,
- * Identity, Cast and DequantizeLinear), MatMulNBits, and Conv of one group. Adapters already in the model are passed over.
+ * The nodes an adapter can sit at: products with a frozen matrix as second operand (also behind Transpose, Identity, Cast and
+ * DequantizeLinear), MatMulNBits, convolutions of one group, the same with an activation fused into them, and attention that
+ * holds its projections; also inside the model's own functions. Adapters already in the model are passed over.
  * Modules are called as other tools call them, without the wrappers a network was exported in.
  * @throws {NorthlightError} `lora/pattern` for a pattern that is no regular expression.
  */
-export function findLoraTargets(model: Model, targets: LoraConfig['targets']): LoraTarget[] {
+export function findLoraTargets(asStored: Model, targets: LoraConfig['targets']): LoraTarget[] {
+  const model = inlineFunctions(asStored);
   const producer = producers(model.graph);
   const context: LayerContext = { users: consumers(model.graph), initializers: model.graph.initializers };
   const found: LoraTarget[] = [];
+  const packs = new Map<string, Packed>();
   for (const node of model.graph.nodes) {
-    const layer = layerOf(node) && layerAt(model, node, producer);
+    const layer = layerAt(model, node, producer);
     if (!layer || OWN_WEIGHT.test(layer.weight)) continue;
-    found.push({ ...layer, module: moduleName(node, layer.weight, context), node: node.name || node.outputs[0]! });
+    const id = node.name || node.outputs[0]!;
+    const packed = packedAt(node, layer, context.users);
+    if (packed) packs.set(id, packed);
+    found.push({ ...layer, module: packed?.module ?? moduleName(node, layer.weight, context), node: id });
   }
   const names = withoutWrappers(found.map((t) => t.module));
   const all = distinctModules(
     model,
     found.map((t, i) => ({ ...t, module: names[i]! })),
-  );
+  ).map((t) => {
+    const packed = packs.get(t.node);
+    const parts = packed ? partsOf(packed, t.module) : [];
+    return parts.length > 0 ? { ...t, parts } : t;
+  });
   return all.filter(selector(targets, all));
 }
 
@@ -104,88 +109,6 @@ function selector(targets: LoraConfig['targets'], all: readonly LoraTarget[]): (
     );
   }
   return (t) => pattern.test(t.module);
-}
-
-type Layer = Omit<LoraTarget, 'module' | 'node'>;
-type Producers = ReadonlyMap<string, Node>;
-
-/** How a node is a layer y = x·W + b of its first two operands; undefined for every other node. */
-function layerOf(node: Node): ((model: Model, node: Node, producer: Producers) => Layer | null) | undefined {
-  const key = node.domain === '' || node.domain === 'ai.onnx' ? node.opType : `${node.domain}:${node.opType}`;
-  return LAYERS[key];
-}
-
-const layerAt = (model: Model, node: Node, producer: Producers) => layerOf(node)!(model, node, producer);
-
-const LAYERS: Readonly<Record<string, (model: Model, node: Node, producer: Producers) => Layer | null>> = {
-  MatMul: (model, node, producer) => linearLayer(model, node, producer, false),
-  Gemm: (model, node, producer) =>
-    attribute(node, 'transA', 0) === 0 && attribute(node, 'alpha', 1) === 1
-      ? linearLayer(model, node, producer, attribute(node, 'transB', 0) !== 0)
-      : null,
-  'com.microsoft:FusedMatMul': (model, node, producer) =>
-    ['transA', 'transBatchA', 'transBatchB'].every((name) => attribute(node, name, 0) === 0) &&
-    attribute(node, 'alpha', 1) === 1
-      ? linearLayer(model, node, producer, attribute(node, 'transB', 0) !== 0)
-      : null,
-  'com.microsoft:MatMulNBits': (model, node) => {
-    const scales = model.graph.initializers.get(node.inputs[2] ?? '');
-    const weight = node.inputs[1]!;
-    if (!scales || !isFloat(scales.dtype) || !model.graph.initializers.has(weight)) return null;
-    const [inFeatures, outFeatures] = [attribute(node, 'K', 0), attribute(node, 'N', 0)];
-    return { kind: 'linear', weight, dtype: scales.dtype, transposed: true, inFeatures, outFeatures, kernel: [] };
-  },
-  Conv: (model, node, producer) => {
-    const operand = frozenOperand(model, node, producer);
-    if (!operand || operand.flipped || operand.dims.length < 3 || attribute(node, 'group', 1) !== 1) return null;
-    const { name: weight, dtype } = operand;
-    const [outFeatures, inFeatures, ...kernel] = operand.dims as [number, number, ...number[]];
-    return { kind: 'conv', weight, dtype, transposed: true, inFeatures, outFeatures, kernel };
-  },
-};
-
-function linearLayer(model: Model, node: Node, producer: Producers, transB: boolean): Layer | null {
-  const operand = frozenOperand(model, node, producer);
-  if (operand?.dims.length !== 2) return null;
-  const { name: weight, dtype } = operand;
-  const transposed = operand.flipped !== transB;
-  const [rows, columns] = operand.dims as readonly [number, number];
-  const [inFeatures, outFeatures] = transposed ? [columns, rows] : [rows, columns];
-  return { kind: 'linear', weight, dtype, transposed, inFeatures, outFeatures, kernel: [] };
-}
-
-/**
- * The initialiser that a node's second operand is, and the floating-point type it is multiplied in; possibly behind
- * Identity, Cast, DequantizeLinear and matrix Transpose.
- */
-function frozenOperand(model: Model, node: Node, producer: Producers) {
-  let name = node.inputs[1] ?? '';
-  let flipped = false;
-  let dtype: DType | undefined;
-  for (;;) {
-    const init = model.graph.initializers.get(name);
-    if (init) {
-      dtype ??= init.dtype;
-      return isFloat(dtype) ? { name, dims: init.dims, dtype, flipped } : null;
-    }
-    const via = producer.get(name);
-    if (via?.opType === 'Transpose') {
-      const perm = via.attributes.get('perm');
-      if (perm && !(perm.kind === 'ints' && dimsEqual(perm.value, [1, 0]))) return null;
-      flipped = !flipped;
-    } else if (via?.opType === 'Cast') {
-      dtype ??= dtypeOf(attribute(via, 'to', 0));
-    } else if (via?.opType === 'DequantizeLinear') {
-      dtype ??= model.graph.initializers.get(via.inputs[1] ?? '')?.dtype;
-      if (dtype === undefined) return null;
-    } else if (via?.opType !== 'Identity') return null;
-    name = via.inputs[0]!;
-  }
-}
-
-function attribute(node: Node, name: string, otherwise: number): number {
-  const a = node.attributes.get(name);
-  return a?.kind === 'int' || a?.kind === 'float' ? a.value : otherwise;
 }
 
 /** Two calls of one module have equal weights and share an adapter; other modules of one name are told apart by number. */
@@ -252,16 +175,18 @@ export function initLora(targets: readonly LoraTarget[], config: LoraScale, rng:
 
 /**
  * A new model in which every target computes y + (alpha / rank) · weight · up(down(x)). The scale multiplies the rank-r
- * value, the smallest one. Free sizes stay free. `parameters` go by the names of `loraParameters`, without the prefix.
+ * value, the smallest one. Free sizes stay free; calls of the model's own functions are written
+ * out. `parameters` go by the names of `loraParameters`, without the prefix.
  * @throws {NorthlightError} `lora/no-node`, `lora/missing`, `lora/shape`, `lora/duplicate`.
  */
 export function insertLora(
-  model: Model,
+  asStored: Model,
   targets: readonly LoraTarget[],
   config: LoraScale,
   parameters: ReadonlyMap<string, Tensor>,
   options: InsertOptions = {},
 ): Model {
+  const model = inlineFunctions(asStored);
   const prefix = options.prefix ?? '';
   const { graph } = model;
   const nodes: Node[] = [];
@@ -301,24 +226,15 @@ export function insertLora(
     }
     const { rank, alpha } = scaleOf(config, target.module);
     const wanted = loraParameters(target, config);
-    const { dtype } = target;
+    const { dtype, kind } = target;
     const here = `${prefix}lora/${target.module}`;
-    const output = node.outputs[0]!;
-    const base = fresh.make(`${here}/base`);
-    nodes.push({ ...node, name: target.node, outputs: [base, ...node.outputs.slice(1)] });
-    const emit = (
-      opType: string,
-      what: string,
-      ins: string[],
-      attributes: [string, Attribute][] = [],
-      out?: string,
-    ) => {
+    const emit: Emit = (opType, what, ins, { attributes = new Map(), domain = '', out } = {}) => {
       const name = fresh.make(`${here}/${what}`);
       nodes.push({
         opType,
-        domain: '',
+        domain,
         name,
-        inputs: ins,
+        inputs: [...ins],
         outputs: [out ?? name],
         attributes: new Map(attributes),
       });
@@ -327,18 +243,29 @@ export function insertLora(
     const matrix = (wantedParameter: LoraParameter, what: string) => {
       let name = addParameter(wantedParameter);
       if (parameterOf(parameters, wantedParameter).dtype !== dtype) {
-        name = emit('Cast', `${what}_cast`, [name], [['to', int(DATA_TYPE[dtype])]]);
+        name = emit('Cast', `${what}_cast`, [name], { attributes: new Map([['to', int(DATA_TYPE[dtype])]]) });
       }
-      return target.kind === 'conv' ? name : emit('Transpose', `${what}_t`, [name], [['perm', ints([1, 0])]]);
+      if (kind === 'conv') return name;
+      return emit('Transpose', `${what}_t`, [name], { attributes: new Map([['perm', ints([1, 0])]]) });
     };
-    const scale = fresh.make(`${here}/scale`);
-    addWeight(scale, fromNumbers(dtype, [], [(alpha / rank) * (options.weight ?? 1)]));
-    const op = target.kind === 'conv' ? 'Conv' : 'MatMul';
-    const geometry = target.kind === 'conv' ? [...node.attributes] : [];
-    const down = emit(op, 'down', [node.inputs[0]!, matrix(wanted.down, 'down')], geometry);
-    const scaled = emit('Mul', 'scaled', [down, scale]);
-    const up = emit(op, 'up', [scaled, matrix(wanted.up, 'up')]);
-    emit('Add', 'sum', [base, up], [], output);
+    const scalar = (value: number) => {
+      const name = fresh.make(`${here}/scale`);
+      addWeight(name, fromNumbers(dtype, [], [value]));
+      return name;
+    };
+    attach(
+      {
+        node,
+        target,
+        down: () => matrix(wanted.down, 'down'),
+        up: () => matrix(wanted.up, 'up'),
+        scalar,
+        emit,
+        push: (changed) => nodes.push({ ...changed, name: target.node }),
+        base: () => fresh.make(`${here}/base`),
+      },
+      (alpha / rank) * (options.weight ?? 1),
+    );
   }
   return { ...model, graph: { ...graph, nodes, inputs, initializers } };
 }
