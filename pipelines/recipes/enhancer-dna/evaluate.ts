@@ -5,7 +5,7 @@ import { generateSequences } from '#pipelines/sampling/generate-sequences.ts';
 import type { MaskedPipeline } from '#pipelines/sampling/masked-pipeline.ts';
 import { createMaskedSchedule } from '#pipelines/schedulers/index.ts';
 import { moveChance } from '#pipelines/schedulers/masked-config.ts';
-import { activityOf } from './activity.ts';
+import { type Activity, activityOf } from './activity.ts';
 import { LETTERS } from './background.ts';
 import { lettersOf } from './batches.ts';
 import { drawEnhancer } from './enhancers.ts';
@@ -82,8 +82,10 @@ export async function evaluateDenoiser(
         made.push(sequence);
         io.progress(`sampling for ${cell}`, made.length, samples);
       }
+      const activities = made.map(activityOf);
       const data = drawOf(cell, reference, root.fork('data', c).word(), io);
-      const exact = data.map((s) => activityOf(s)[cell]);
+      const dataActivities = data.map(activityOf);
+      const exact = dataActivities.map((a) => a[cell]);
       const threshold = quantileOf(exact, 1 - TOP_SHARE);
       const top = data.filter((_, i) => exact[i]! >= threshold);
       const likelihood = async (of: readonly string[], label: string) => {
@@ -97,15 +99,15 @@ export async function evaluateDenoiser(
       };
       cells.push({
         cell,
-        activity: medianOf(made.map((s) => activityOf(s)[cell])),
+        activity: medianOf(activities.map((a) => a[cell])),
         oracle:
           oracle &&
           medianOf(
             columnOf(await askOracle(oracle, Uint8Array.from(made.flatMap((s) => [...lettersOf(s)])), samples), c),
           ),
         dataActivity: medianOf(exact),
-        specific: shareSpecific(made, cell),
-        dataSpecific: shareSpecific(data, cell),
+        specific: shareSpecific(activities, cell),
+        dataSpecific: shareSpecific(dataActivities, cell),
         words: wordCorrelation(made, top),
         wordsOfAll: wordCorrelation(made, data),
         motifs: motifCorrelation(made, top),
@@ -131,12 +133,9 @@ function drawOf(cell: Cell, count: number, seed: number, io: Pick<RecipeIo, 'pro
   });
 }
 
-function shareSpecific(sequences: readonly string[], cell: Cell): number {
-  const specific = sequences.filter((s) => {
-    const activity = activityOf(s);
-    return CELLS.every((other) => other === cell || activity[other] < activity[cell]);
-  });
-  return specific.length / sequences.length;
+function shareSpecific(activities: readonly Activity[], cell: Cell): number {
+  const specific = activities.filter((a) => CELLS.every((other) => other === cell || a[other] < a[cell]));
+  return specific.length / activities.length;
 }
 
 async function logLikelihood(pipeline: MaskedPipeline, sequence: string, cell: number, rng: Rng): Promise<number> {

@@ -5,7 +5,7 @@ import { type LossGraph, lossGraph, type MemoryMode } from '#models/training/tra
 import { namedWeights } from '#pipelines/recipes/flora/network.ts';
 
 /**
- * The continuous-time bound of masked diffusion, Sahoo et al. 2024 (arXiv:2406.07524), eq. 10 with the log-linear schedule:
+ * The continuous-time bound of masked diffusion, Sahoo et al. 2024 (arXiv:2406.07524), with the log-linear schedule:
  * −1/(B·L) Σ weight · log softmax(logits)[x₀], weight 1/t at masked positions and 0 at others. There is no column for the mask,
  * so the softmax is the SUBS one already. Inputs: `input_ids` x_t, `timestep`, `class_labels`, `target` `[B, L, 4]` the weight at the
  * true letter, and every network weight. Outputs: `loss`, `grad/*`.
