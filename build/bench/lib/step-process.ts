@@ -2,7 +2,7 @@ import { fork } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import type { Model } from '#models/onnx/ir.ts';
 import { encodeModel } from '#models/onnx/write.ts';
-import { createSession } from '#models/runtime/session.ts';
+import { createSession, type Session } from '#models/runtime/session.ts';
 import { COMPUTE_ENVIRONMENT } from '#models/runtime/training-options.ts';
 import type { Tensor } from '#models/tensor/tensor.ts';
 import { buildUnet } from '#pipelines/recipes/flora/network.ts';
@@ -62,7 +62,8 @@ function buildStep({ network, kind, batch, segments }: StepSpec): { model: Model
   return kind === 'lora' ? loraStep(unet, batch, LORA_RANK, memory) : fullStep(unet, batch, memory);
 }
 
-async function serve(spec: StepSpec): Promise<void> {
+/** Nothing of the model stays in JavaScript but what is fed: a function's own variables live until it returns. */
+async function open(spec: StepSpec): Promise<{ session: Session; feeds: Record<string, Tensor> }> {
   const { model, feeds } = buildStep(spec);
   const session = await createSession(
     encodeModel(model),
@@ -70,7 +71,11 @@ async function serve(spec: StepSpec): Promise<void> {
       ? { threads: spec.threads, arena: true, spinning: true }
       : { threads: spec.threads, training: true, optimization: spec.segments ? 'extended' : 'all' },
   );
-  // The bytes of the model are no longer needed; a trainer has lost them by its first checkpoint.
+  return { session, feeds };
+}
+
+async function serve(spec: StepSpec): Promise<void> {
+  const { session, feeds } = await open(spec);
   globalThis.gc?.();
   process.on('disconnect', () => process.exit(0));
   process.on('message', async (what) => {
