@@ -646,6 +646,7 @@ export const events = {
   /** What competed for a picture that a reward steers, after each step. */
   steered: z.object({
     jobId: z.string(),
+    reward: z.string(),
     prompt: z.string(),
     index: z.number().int(),
     step: z.number().int(),

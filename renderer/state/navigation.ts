@@ -15,6 +15,8 @@ interface Navigation {
   adapterId: string | null;
   /** A picture whose settings Generate is to take over. */
   recalled: Sample | null;
+  /** A picture that Generate is to start from. */
+  start: Sample | null;
   rankSessionId: string | null;
   tuneSessionIds: string[];
   runId: string | null;
@@ -33,6 +35,7 @@ export const useNavigation = create<Navigation>(() => ({
   modelId: null,
   adapterId: null,
   recalled: null,
+  start: null,
   rankSessionId: null,
   tuneSessionIds: [],
   runId: null,

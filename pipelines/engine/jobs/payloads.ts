@@ -111,6 +111,7 @@ export const jobEvents = {
   }),
   /** What competed for a picture after a step of steering; see `Candidates` of `pipelines/sampling/generate.ts`. */
   steered: z.object({
+    reward: z.string(),
     prompt: z.string(),
     index: z.number().int(),
     step: z.number().int(),

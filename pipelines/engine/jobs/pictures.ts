@@ -92,7 +92,8 @@ export async function makePictures(sets: readonly PictureSet[], context: JobCont
             report(positions.length * step);
             for (const [row, compared] of candidates?.entries() ?? []) {
               const { request, position } = missing[positions[row]!]!;
-              context.event('steered', { prompt: request.prompt, index: position, step, total, ...compared });
+              const picture = { reward: reward?.name ?? '', prompt: request.prompt, index: position };
+              context.event('steered', { ...picture, step, total, ...compared });
             }
             const now = performance.now();
             if (!preview || step === total || now - lastPreview < 1000 / PREVIEW_HZ) return;

@@ -5,8 +5,14 @@ import { ReproducePicture } from '#renderer/components/reproduce-picture.tsx';
 import { SampleFacts } from '#renderer/components/sample-facts.tsx';
 import { showDetail, toggleFilter, useGallery } from './gallery-store.ts';
 
+interface Props {
+  recallSettings(): void;
+  startFromIt(): void;
+  tag(): void;
+}
+
 /** The picture the keyboard is at, with everything that is known of it. */
-export function GalleryDetail({ recallSettings, tag }: { recallSettings(): void; tag(): void }) {
+export function GalleryDetail({ recallSettings, startFromIt, tag }: Props) {
   const seq = useGallery((s) => s.seqs?.[s.cursor]);
   const sample = useGallery((s) => (seq === undefined ? undefined : s.rows.get(seq)));
   return (
@@ -37,9 +43,14 @@ export function GalleryDetail({ recallSettings, tag }: { recallSettings(): void;
               + tag
             </button>
           </div>
-          <Button shortcut="r" onClick={recallSettings} data-testid="gallery-recall">
-            Recall settings
-          </Button>
+          <div className="row wrap">
+            <Button shortcut="r" onClick={recallSettings} data-testid="gallery-recall">
+              Recall settings
+            </Button>
+            <Button shortcut="u" onClick={startFromIt} data-testid="gallery-start">
+              Use as start
+            </Button>
+          </div>
           <SampleFacts sample={sample} />
           <ReproducePicture key={sample.id} sample={sample} />
         </>

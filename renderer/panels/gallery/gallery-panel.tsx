@@ -65,6 +65,10 @@ export function GalleryPanel() {
     const sample = useGallery.getState().rows.get(current() ?? -1);
     if (sample) go('generate', { recalled: sample });
   };
+  const startFromIt = () => {
+    const sample = useGallery.getState().rows.get(current() ?? -1);
+    if (sample) go('generate', { start: sample });
+  };
   useShortcuts([
     { keys: ['/'], does: 'Search', group: GROUP, run: search },
     ...MOVES.flatMap(([does, keys]) => [
@@ -99,6 +103,7 @@ export function GalleryPanel() {
       },
     },
     { keys: ['r'], does: 'Recall the settings in Generate', group: GROUP, run: recallSettings },
+    { keys: ['u'], does: 'Use as start in Generate', group: GROUP, run: startFromIt },
     { keys: ['Delete'], does: 'Throw away', group: GROUP, run: () => void trashTargets() },
     { keys: ['Ctrl+z'], does: 'Bring back what was thrown away last', group: GROUP, run: () => void undoTrash() },
   ]);
@@ -111,7 +116,7 @@ export function GalleryPanel() {
         {error && <ErrorNote error={error} dismiss={clearError} />}
         {seqs?.length === 0 ? <Nothing query={query} /> : <GalleryGrid box={grid} />}
       </section>
-      {detail && <GalleryDetail recallSettings={recallSettings} tag={tag} />}
+      {detail && <GalleryDetail recallSettings={recallSettings} startFromIt={startFromIt} tag={tag} />}
       {dialog === 'tags' && <TagDialog close={() => setDialog(null)} />}
       {dialog === 'score' && <ScoreDialog close={() => setDialog(null)} />}
     </div>

@@ -1,3 +1,4 @@
+import { useEffect } from 'react';
 import { Button } from '#renderer/components/button.tsx';
 import { ErrorNote } from '#renderer/components/error-note.tsx';
 import { Fold } from '#renderer/components/fold.tsx';
@@ -8,16 +9,30 @@ import { Switch } from '#renderer/components/switch.tsx';
 import { TextField } from '#renderer/components/text-field.tsx';
 import { plural } from '#renderer/logic/format.ts';
 import { promptLines, randomSeed } from '#renderer/logic/prompts.ts';
+import { costWords } from '#renderer/logic/steer-words.ts';
 import { tokenWords, unreadWords } from '#renderer/logic/token-count.ts';
 import { takeJob, useApp } from '#renderer/state/app.ts';
 import { engine } from '#renderer/state/engine.ts';
 import { choose, useNavigation } from '#renderer/state/navigation.ts';
 import { useShortcuts } from '#renderer/state/shortcuts.ts';
 import { useAction } from '#renderer/state/use-action.ts';
-import { edit, formProblems, generateInput, insertPrompt, show, useGenerate } from './generate-store.ts';
+import {
+  edit,
+  type GenerateForm as Form,
+  followModelId,
+  formProblems,
+  generateInput,
+  insertPrompt,
+  readsNegative,
+  schedulersOf,
+  show,
+  useGenerate,
+} from './generate-store.ts';
 import { RecallNote } from './recall-note.tsx';
-import { SCHEDULERS, schedulerNamed } from './schedulers.ts';
+import { schedulerNamed } from './schedulers.ts';
 import { StartPicture } from './start-picture.tsx';
+import { SteerFields } from './steer-fields.tsx';
+import { useEstimate } from './use-estimate.ts';
 import { useTokenCounts } from './use-token-counts.ts';
 import { WEIGHT_KEYS } from './weight-keys.ts';
 
@@ -27,11 +42,15 @@ export function GenerateForm() {
   const { modelId, adapterId } = useNavigation();
   const action = useAction();
   const model = models?.find((m) => m.id === modelId);
+  const sampling = model?.sampling ?? null;
+  useEffect(() => followModelId(model?.id ?? null), [model?.id]);
   const prompts = promptLines(form.prompts);
   const counts = useTokenCounts(modelId, prompts);
   const examples = (model?.examplePrompts ?? []).filter((prompt) => !prompts.includes(prompt)).slice(0, 3);
-  const problems = formProblems(form);
-  const input = generateInput(form, modelId, adapterId);
+  const problems = formProblems(form, sampling);
+  const input = generateInput(form, modelId, adapterId, sampling);
+  const { estimate, error: refused } = useEstimate(input);
+  const schedulers = schedulersOf(form, sampling);
   const pictures = prompts.length * (form.count ?? 0);
 
   const start = () => {
@@ -83,7 +102,7 @@ export function GenerateForm() {
           </fieldset>
         )}
         <RecallNote />
-        <StartPicture problem={problems.strength ?? null} />
+        <StartPicture problem={problems.start ?? problems.strength ?? null} />
         <SelectField
           label="Model"
           value={modelId ?? ''}
@@ -125,17 +144,35 @@ export function GenerateForm() {
           problem={problems.steps ?? null}
           testId="steps"
         />
-        <NumberField
-          label="Guidance"
-          value={form.guidanceScale}
-          onChange={(guidanceScale) => edit({ guidanceScale })}
-          min={0}
-          max={30}
-          step={0.5}
-          slider={[0, 12]}
-          problem={problems.guidanceScale ?? null}
-          testId="guidance"
-        />
+        {sampling?.guidance !== 'none' && (
+          <NumberField
+            label="Guidance"
+            value={form.guidanceScale}
+            onChange={(guidanceScale) => edit({ guidanceScale })}
+            min={0}
+            max={30}
+            step={0.5}
+            slider={[0, 12]}
+            problem={problems.guidanceScale ?? null}
+            testId="guidance"
+          />
+        )}
+        {model && sampling?.freeSize && (
+          <div className="sizes">
+            {(['width', 'height'] as const).map((side) => (
+              <NumberField
+                key={side}
+                label={side === 'width' ? 'Width' : 'Height'}
+                value={form[side] ?? model[side]}
+                onChange={(value) => edit({ [side]: value === model[side] ? null : value })}
+                min={sampling.sizeMultiple}
+                step={sampling.sizeMultiple}
+                problem={problems[side] ?? null}
+                testId={side}
+              />
+            ))}
+          </div>
+        )}
         <div className="seed">
           <NumberField
             label="Seed"
@@ -150,13 +187,16 @@ export function GenerateForm() {
             <Icon name="dice" />
           </Button>
         </div>
-        <Switch
-          label="Keep what tuning needs"
-          help="Stores every step, so that your ranking can tune the model later."
-          checked={form.keepTrajectories}
-          onChange={(keepTrajectories) => edit({ keepTrajectories })}
-          testId="keep-trajectories"
-        />
+        <SteerFields />
+        {form.steering === null && (
+          <Switch
+            label="Keep what tuning needs"
+            help="Stores every step, so that your ranking can tune the model later."
+            checked={form.keepTrajectories}
+            onChange={(keepTrajectories) => edit({ keepTrajectories })}
+            testId="keep-trajectories"
+          />
+        )}
         <Fold title="More settings">
           <Switch
             label="Same starting noise"
@@ -165,35 +205,47 @@ export function GenerateForm() {
             onChange={(shareInitialNoise) => edit({ shareInitialNoise })}
             testId="share-noise"
           />
-          <TextField
-            label="Avoid"
-            aside="negative prompt"
-            value={form.negativePrompt}
-            onChange={(negativePrompt) => edit({ negativePrompt })}
-            testId="negative-prompt"
-          />
+          {readsNegative(form, sampling) && (
+            <TextField
+              label="Avoid"
+              aside="negative prompt"
+              value={form.negativePrompt}
+              onChange={(negativePrompt) => edit({ negativePrompt })}
+              testId="negative-prompt"
+            />
+          )}
           <SelectField
             label="Scheduler"
-            value={form.scheduler}
-            options={SCHEDULERS}
+            value={schedulers.used?.value ?? ''}
+            options={schedulers.offered}
+            help={schedulerHelp(form)}
+            testId="scheduler"
             onChange={(name) => edit({ scheduler: schedulerNamed(name)?.value ?? 'ddim' })}
           />
-          <NumberField
-            label="Noise per step (eta)"
-            help="0 is deterministic, 1 adds as much noise as the model was trained with."
-            value={form.eta}
-            onChange={(eta) => edit({ eta })}
-            min={0}
-            max={1}
-            step={0.05}
-            slider={[0, 1]}
-            problem={problems.eta ?? null}
-            testId="eta"
-          />
+          {schedulers.used?.eta && (
+            <NumberField
+              label="Noise per step (eta)"
+              help="0 is deterministic; more noise makes pictures of one seed differ more."
+              value={form.eta}
+              onChange={(eta) => edit({ eta })}
+              min={0}
+              max={1}
+              step={0.05}
+              slider={[0, 1]}
+              problem={problems.eta ?? null}
+              testId="eta"
+            />
+          )}
         </Fold>
       </div>
       <div className="foot">
         {(problems.eta ?? problems.scheduler) && <p className="small quiet">{problems.eta ?? problems.scheduler}</p>}
+        {estimate && (
+          <p className="small quiet" data-testid="steer-cost">
+            {costWords(estimate)}
+          </p>
+        )}
+        {refused && <p className="problem small">{refused.message}</p>}
         {action.error && <ErrorNote error={action.error} dismiss={action.clear} />}
         <Button
           look="primary"
@@ -209,4 +261,9 @@ export function GenerateForm() {
       </div>
     </form>
   );
+}
+
+function schedulerHelp({ steering, keepTrajectories }: Form): string | undefined {
+  if (steering) return 'Only those with several ways on at each step can be steered.';
+  return keepTrajectories ? 'Tuning learns from these; for the others switch off “Keep what tuning needs”.' : undefined;
 }

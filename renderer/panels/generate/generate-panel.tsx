@@ -5,7 +5,7 @@ import { Icon } from '#renderer/components/icon.tsx';
 import { useApp } from '#renderer/state/app.ts';
 import { choose, go, useNavigation } from '#renderer/state/navigation.ts';
 import { GenerateForm } from './generate-form.tsx';
-import { reload, show, takeSettings, useGenerate } from './generate-store.ts';
+import { reload, show, startFrom, takeSettings, useGenerate } from './generate-store.ts';
 import { Results } from './results.tsx';
 import { SampleDetail } from './sample-detail.tsx';
 
@@ -14,7 +14,7 @@ export function GeneratePanel() {
   const jobs = useApp((s) => s.jobs);
   const phase = useApp((s) => s.connection.phase);
   const showing = useGenerate((s) => s.showing);
-  const recalled = useNavigation((s) => s.recalled);
+  const { recalled, start } = useNavigation();
   const [openId, setOpenId] = useState<string | null>(null);
   const newest = jobs?.find((job) => job.kind === 'generate')?.id;
 
@@ -26,6 +26,11 @@ export function GeneratePanel() {
     takeSettings(recalled);
     choose({ recalled: null });
   }, [recalled]);
+  useEffect(() => {
+    if (start === null) return;
+    startFrom(start);
+    choose({ start: null });
+  }, [start]);
   useEffect(() => {
     if (phase === 'ready') void reload();
   }, [phase]);

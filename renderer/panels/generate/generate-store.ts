@@ -1,32 +1,51 @@
 import { create } from 'zustand';
-import type { EventPayload, Input, Sample, SamplerName } from '#pipelines/engine/contract.ts';
+import type { EventPayload, Input, Model, Sample, SamplerName } from '#pipelines/engine/contract.ts';
+import type { FieldValue } from '#renderer/logic/fields.ts';
 import { addPrompt, promptLines, randomSeed } from '#renderer/logic/prompts.ts';
+import { useApp } from '#renderer/state/app.ts';
 import { engine } from '#renderer/state/engine.ts';
 import { recall, remember } from '#renderer/state/memory.ts';
 import { choose } from '#renderer/state/navigation.ts';
 import { type EngineError, toEngineError } from '#renderer/transport/wire.ts';
-import { schedulerNamed } from './schedulers.ts';
+import { offeredSchedulers, schedulerNamed } from './schedulers.ts';
 
 type Preview = EventPayload<'preview'>;
 
-export interface GenerateForm {
+/** What a person may set differently for each model. */
+export interface ModelForm {
+  steps: number | null;
+  guidanceScale: number | null;
+  scheduler: SamplerName;
+  eta: number | null;
+  keepTrajectories: boolean;
+  /** Null: the model's usual size. */
+  width: number | null;
+  height: number | null;
+}
+
+export interface GenerateForm extends ModelForm {
   prompts: string;
   negativePrompt: string;
   count: number | null;
-  steps: number | null;
-  guidanceScale: number | null;
   seed: number | null;
-  eta: number | null;
-  scheduler: SamplerName;
-  keepTrajectories: boolean;
   shareInitialNoise: boolean;
   /** The picture to start from; null: noise alone. */
   start: { readonly hash: string; readonly prompt: string } | null;
   strength: number | null;
+  /** The reward that pictures follow while they are made, and how; null: none. */
+  steering: {
+    readonly reward: string;
+    readonly decoder: string;
+    readonly options: Readonly<Record<string, FieldValue>>;
+  } | null;
 }
 
 interface GenerateState {
   form: GenerateForm;
+  /** The model that the form is set for. */
+  modelId: string | null;
+  /** What a person changed by hand, by model. */
+  changes: Record<string, Partial<ModelForm>>;
   /** What the results show: one job's pictures, or every starred picture. */
   showing: { jobId: string } | 'starred' | null;
   samples: Sample[] | null;
@@ -46,22 +65,27 @@ const fresh: GenerateForm = {
   eta: 1,
   scheduler: 'ddim',
   keepTrajectories: true,
+  width: null,
+  height: null,
   shareInitialNoise: false,
   start: null,
   strength: 0.6,
+  steering: null,
 };
 
-function rememberedForm(): GenerateForm {
+function remembered(key: string): object {
   try {
-    const saved: unknown = JSON.parse(recall('generate') ?? '{}');
-    return typeof saved === 'object' && saved !== null ? { ...fresh, seed: randomSeed(), ...saved } : fresh;
+    const saved: unknown = JSON.parse(recall(key) ?? '{}');
+    return typeof saved === 'object' && saved !== null ? saved : {};
   } catch {
-    return fresh;
+    return {};
   }
 }
 
 export const useGenerate = create<GenerateState>(() => ({
-  form: rememberedForm(),
+  form: { ...fresh, seed: randomSeed(), ...remembered('generate') },
+  modelId: null,
+  changes: remembered('generate-models') as GenerateState['changes'],
   showing: null,
   samples: null,
   total: 0,
@@ -69,18 +93,62 @@ export const useGenerate = create<GenerateState>(() => ({
   error: null,
 }));
 
+const OF_MODEL: readonly string[] = [
+  'steps',
+  'guidanceScale',
+  'scheduler',
+  'eta',
+  'keepTrajectories',
+  'width',
+  'height',
+] satisfies readonly (keyof ModelForm)[];
+
 export function edit(change: Partial<GenerateForm>): void {
-  useGenerate.setState((s) => ({ form: { ...s.form, ...change } }));
+  useGenerate.setState(({ form, modelId, changes }) => {
+    const own = Object.fromEntries(Object.entries(change).filter(([key]) => OF_MODEL.includes(key)));
+    return {
+      form: { ...form, ...change },
+      changes: modelId === null ? changes : { ...changes, [modelId]: { ...changes[modelId], ...own } },
+    };
+  });
+  const { form, changes } = useGenerate.getState();
   // The next project may not have the picture to start from.
-  remember('generate', JSON.stringify({ ...useGenerate.getState().form, start: null }));
+  remember('generate', JSON.stringify({ ...form, start: null }));
+  remember('generate-models', JSON.stringify(changes));
+}
+
+/** Models of so few steps are drawn as they were made: what is kept of them teaches little. */
+const FEW_STEPS = 8;
+
+/** Sets the form for a model: what suits it, and over that what a person changed by hand. */
+export function followModel({ id, sampling }: Pick<Model, 'id' | 'sampling'>): void {
+  const { form, modelId, changes } = useGenerate.getState();
+  if (modelId === id || sampling === null) return;
+  const own = {
+    ...sampling.defaults,
+    keepTrajectories: sampling.defaults.steps > FEW_STEPS,
+    width: null,
+    height: null,
+  };
+  useGenerate.setState({ modelId: id, form: { ...form, ...own, ...changes[id] } });
+}
+
+/** As {@link followModel}, where the model is known. */
+export function followModelId(id: string | null): void {
+  const model = useApp.getState().models?.find((m) => m.id === id);
+  if (model) followModel(model);
 }
 
 /** Fills the form with what made a picture, and takes its model and adapter in hand. */
 export function takeSettings(sample: Sample): void {
   const { prompt, negativePrompt, steps, scheduler, eta, guidanceScale, seed, modelId, adapterId } = sample;
+  followModelId(modelId);
+  const model = useApp.getState().models?.find((m) => m.id === modelId);
+  const usual = !model?.sampling?.freeSize || (sample.width === model.width && sample.height === model.height);
   edit({
     ...{ prompts: prompt, negativePrompt, steps, eta, guidanceScale, seed },
     scheduler: schedulerNamed(scheduler)?.value ?? 'ddim',
+    ...{ width: usual ? null : sample.width, height: usual ? null : sample.height },
   });
   choose({ modelId, adapterId });
 }
@@ -88,14 +156,31 @@ export function takeSettings(sample: Sample): void {
 /** Takes a picture to start from, with its prompt where there is none yet. */
 export function startFrom({ hash, prompt }: Pick<Sample, 'hash' | 'prompt'>): void {
   const { prompts } = useGenerate.getState().form;
-  edit({ start: { hash, prompt }, ...(promptLines(prompts).length === 0 ? { prompts: prompt } : {}) });
+  edit({ start: { hash, prompt }, steering: null, ...(promptLines(prompts).length === 0 ? { prompts: prompt } : {}) });
 }
 
 export const insertPrompt = (prompt: string) =>
   edit({ prompts: addPrompt(useGenerate.getState().form.prompts, prompt) });
 
+const needsOf = ({ keepTrajectories, steering }: GenerateForm) => ({ keepTrajectories, steered: steering !== null });
+
+/** Samplers to choose from, and the one that is used: the chosen one where it can do what is asked. */
+export function schedulersOf(form: GenerateForm, sampling?: Model['sampling']) {
+  const offered = offeredSchedulers(sampling, needsOf(form));
+  return { offered, used: offered.find((s) => s.value === form.scheduler) ?? offered[0] };
+}
+
+/** Whether the model reads what to avoid. */
+export const readsNegative = ({ guidanceScale }: GenerateForm, sampling?: Model['sampling']) =>
+  !sampling ||
+  sampling.guidance === 'classifier-free' ||
+  (sampling.guidance === 'distilled' && guidanceScale !== null && guidanceScale > 1);
+
 /** What is wrong with the form, by field; empty when it can start. */
-export function formProblems(form: GenerateForm): Partial<Record<keyof GenerateForm, string>> {
+export function formProblems(
+  form: GenerateForm,
+  sampling?: Model['sampling'],
+): Partial<Record<keyof GenerateForm, string>> {
   const problems: Partial<Record<keyof GenerateForm, string>> = {};
   const whole = (key: 'count' | 'steps' | 'seed', min: number, max: number) => {
     const value = form[key];
@@ -115,31 +200,49 @@ export function formProblems(form: GenerateForm): Partial<Record<keyof GenerateF
     between('strength', 0, 1);
     if (Math.floor((form.steps ?? 0) * (form.strength ?? 0)) === 0)
       problems.strength ??= 'No step is left: choose more strength, or more steps.';
+    if (sampling?.startsFromPictures === false)
+      problems.start = 'This model has no encoder: it starts from noise only.';
+  }
+  const multiple = sampling?.sizeMultiple ?? 1;
+  for (const key of ['width', 'height'] as const) {
+    const side = form[key];
+    if (side !== null && !(side > 0 && side <= MAX_SIDE && side % multiple === 0))
+      problems[key] = `A multiple of ${multiple}, at most ${MAX_SIDE}.`;
   }
   const lines = promptLines(form.prompts);
   if (lines.length > 1000) problems.prompts = `${lines.length} prompts; at most 1000 at once.`;
-  if (form.keepTrajectories && form.eta === 0)
+  const { used } = schedulersOf(form, sampling);
+  if (!used) problems.scheduler = 'No scheduler of this model can do that.';
+  if (used?.eta && form.eta === 0 && form.steering)
+    problems.eta = 'Steering needs some noise in every step to choose from: set it above 0.';
+  else if (used?.eta && form.eta === 0 && form.keepTrajectories)
     problems.eta = 'Tuning needs some noise in every step: above 0, or switch off “Keep what tuning needs”.';
-  if (form.keepTrajectories && !schedulerNamed(form.scheduler)?.learnable)
-    problems.scheduler = 'Tuning learns from DDIM or DDPM: choose one, or switch off “Keep what tuning needs”.';
   return problems;
 }
+
+const MAX_SIDE = 16_384;
 
 /** The call that the form stands for, or null while something in it is missing or wrong. */
 export function generateInput(
   form: GenerateForm,
   modelId: string | null,
   adapterId: string | null,
+  sampling?: Model['sampling'],
 ): Input<'generate.start'> | null {
   const prompts = promptLines(form.prompts);
   const { count, steps, guidanceScale, seed, eta } = form;
-  if (!modelId || prompts.length === 0 || Object.keys(formProblems(form)).length > 0) return null;
-  if (count === null || steps === null || guidanceScale === null || seed === null || eta === null) return null;
-  const { negativePrompt, scheduler, keepTrajectories, shareInitialNoise, start, strength } = form;
+  const { used } = schedulersOf(form, sampling);
+  if (!modelId || prompts.length === 0 || Object.keys(formProblems(form, sampling)).length > 0) return null;
+  if (count === null || steps === null || guidanceScale === null || seed === null || eta === null || !used) return null;
+  const { shareInitialNoise, start, strength, steering } = form;
+  const size = sampling?.freeSize ? { width: form.width, height: form.height } : {};
   return {
-    ...{ modelId, adapterId, prompts, negativePrompt, count, steps, scheduler, eta, guidanceScale, seed },
-    ...{ keepTrajectories, shareInitialNoise },
+    ...{ modelId, adapterId, prompts, count, steps, eta, guidanceScale, seed, shareInitialNoise, ...size },
+    scheduler: used.value,
+    negativePrompt: readsNegative(form, sampling) ? form.negativePrompt : '',
+    keepTrajectories: form.keepTrajectories && steering === null,
     ...(start && strength !== null ? { initImage: start.hash, strength } : {}),
+    ...(steering ? { steering: { ...steering, options: { ...steering.options } } } : {}),
   };
 }
 

@@ -3,7 +3,7 @@ import type { Recalled } from '#pipelines/engine/contract.ts';
 import { choose, useNavigation } from '#renderer/state/navigation.ts';
 import { readPicture } from '#renderer/state/read-picture.ts';
 import { EngineError, toEngineError } from '#renderer/transport/wire.ts';
-import { edit, type GenerateForm, useGenerate } from './generate-store.ts';
+import { edit, followModelId, type GenerateForm, useGenerate } from './generate-store.ts';
 import { schedulerNamed } from './schedulers.ts';
 
 interface RecallState {
@@ -41,6 +41,7 @@ export function takeRecalled(found: Recalled): void {
   const offered = scheduler && schedulerNamed(scheduler);
   if (scheduler && !offered)
     notes.push(`The sampler “${scheduler}” is not offered in this form; the chosen one stays.`);
+  followModelId(found.modelId ?? modelId);
   const change = Object.entries(form).filter(([, value]) => value !== undefined);
   edit({ ...(Object.fromEntries(change) as Partial<GenerateForm>), ...(offered ? { scheduler: offered.value } : {}) });
   choose({ modelId: found.modelId ?? modelId, adapterId: found.adapterId });
@@ -50,6 +51,7 @@ export function takeRecalled(found: Recalled): void {
 export function undoRecall(): void {
   const { before } = useRecall.getState();
   if (!before) return;
+  followModelId(before.modelId);
   edit(before.form);
   choose({ modelId: before.modelId, adapterId: before.adapterId });
   useRecall.setState(nothing);

@@ -1,19 +1,31 @@
+import type { Sample } from '#pipelines/engine/contract.ts';
 import { Button } from '#renderer/components/button.tsx';
 import { EmptyState } from '#renderer/components/empty-state.tsx';
 import { ErrorNote } from '#renderer/components/error-note.tsx';
 import { Icon } from '#renderer/components/icon.tsx';
 import { Picture } from '#renderer/components/picture.tsx';
 import { Progress } from '#renderer/components/progress.tsx';
-import { formatWhen, plural } from '#renderer/logic/format.ts';
+import { formatNumber, formatWhen, plural } from '#renderer/logic/format.ts';
 import { groupByPrompt } from '#renderer/logic/prompts.ts';
 import { takeJob, takeSession, useApp } from '#renderer/state/app.ts';
 import { engine } from '#renderer/state/engine.ts';
 import { go, useNavigation } from '#renderer/state/navigation.ts';
 import { useAction } from '#renderer/state/use-action.ts';
 import { insertPrompt, reload, show, useGenerate } from './generate-store.ts';
+import { SteerChart } from './steer-chart.tsx';
+import { useSteer } from './steer-store.ts';
 
 type Tile =
-  | { prompt: string; index: number; kind: 'done'; id: string; hash: string; starred: boolean; seed: number }
+  | {
+      prompt: string;
+      index: number;
+      kind: 'done';
+      id: string;
+      hash: string;
+      starred: boolean;
+      seed: number;
+      scores: Sample['scores'];
+    }
   | { prompt: string; index: number; kind: 'preview'; id: string; hash: string; step: number; total: number };
 
 export function Results({ open }: { open(id: string): void }) {
@@ -21,6 +33,7 @@ export function Results({ open }: { open(id: string): void }) {
   const jobs = useApp((s) => s.jobs);
   const modelId = useNavigation((s) => s.modelId);
   const models = useApp((s) => s.models);
+  const steered = useSteer((s) => s.picture);
   const action = useAction();
   const generated = (jobs ?? []).filter((job) => job.kind === 'generate');
   const jobId = showing !== null && showing !== 'starred' ? showing.jobId : null;
@@ -111,6 +124,7 @@ export function Results({ open }: { open(id: string): void }) {
           testId="generate-progress"
         />
       )}
+      {steered?.jobId === jobId && <SteerChart picture={steered} />}
       {job?.error && <ErrorNote error={job.error} />}
       {job && (job.state === 'paused' || job.state === 'failed' || job.state === 'set-aside') && (
         <div className="row">
@@ -142,6 +156,11 @@ export function Results({ open }: { open(id: string): void }) {
                     onClick={() => open(tile.id)}
                   >
                     <Picture hash={tile.hash} alt="" />
+                    {Object.entries(tile.scores).map(([name, value]) => (
+                      <span key={name} className="tile-score number" data-testid="tile-score">
+                        {`${name} ${formatNumber(value)}`}
+                      </span>
+                    ))}
                     {tile.starred && (
                       <span className="tile-star">
                         <Icon name="star" size={14} filled />

@@ -1,0 +1,40 @@
+import { create } from 'zustand';
+import type { EventPayload, Output } from '#pipelines/engine/contract.ts';
+import { engine } from '#renderer/state/engine.ts';
+import { type EngineError, toEngineError } from '#renderer/transport/wire.ts';
+
+type Choices = Output<'generate.steering'>;
+type Step = EventPayload<'steered'>;
+
+/** What competed for one picture, step by step. */
+export interface SteeredPicture extends Pick<Step, 'jobId' | 'reward' | 'prompt' | 'index' | 'total'> {
+  readonly steps: readonly Pick<Step, 'step' | 'values' | 'survivors'>[];
+}
+
+interface SteerState {
+  /** Null until they are read. */
+  choices: Choices | null;
+  error: EngineError | null;
+  /** The picture that was steered last. */
+  picture: SteeredPicture | null;
+}
+
+export const useSteer = create<SteerState>(() => ({ choices: null, error: null, picture: null }));
+
+export async function loadChoices(): Promise<void> {
+  try {
+    useSteer.setState({ choices: await engine.call('generate.steering', {}), error: null });
+  } catch (error) {
+    useSteer.setState({ error: toEngineError(error) });
+  }
+}
+
+/** The picture with one more step; a step of another picture begins anew. */
+export function withStep(picture: SteeredPicture | null, event: Step): SteeredPicture {
+  const { jobId, reward, prompt, index, total, step, values, survivors } = event;
+  const same = picture !== null && picture.jobId === jobId && picture.index === index;
+  const earlier = same ? picture.steps.filter((old) => old.step < step) : [];
+  return { jobId, reward, prompt, index, total, steps: [...earlier, { step, values, survivors }] };
+}
+
+engine.on('steered', (event) => useSteer.setState(({ picture }) => ({ picture: withStep(picture, event) })));

@@ -1,0 +1,34 @@
+import { Field } from '#renderer/components/field.tsx';
+import { formatNumber } from '#renderer/logic/format.ts';
+
+/** Places of the slider for each factor of ten. */
+const PER_DECADE = 4;
+/** −log₁₀ α at both ends: α from 10 to 0.001. */
+const WEAKEST = -1;
+const STRONGEST = 3;
+
+/** How firmly a reward steers: the temperature α on a logarithmic slider, less of it to the right. */
+export function StrengthField({ alpha, onChange }: { alpha: number; onChange(alpha: number): void }) {
+  return (
+    <Field
+      label="Strength"
+      aside={`α ${formatNumber(alpha)}`}
+      help="To the left pictures stay close to what the model makes by itself; to the right the reward decides."
+    >
+      {(control) => (
+        <input
+          {...control}
+          type="range"
+          className="strength"
+          min={WEAKEST * PER_DECADE}
+          max={STRONGEST * PER_DECADE}
+          step={1}
+          value={Math.round(-Math.log10(alpha) * PER_DECADE)}
+          aria-valuetext={`α ${formatNumber(alpha)}`}
+          data-testid="steer-strength"
+          onChange={(event) => onChange(Number((10 ** (-Number(event.target.value) / PER_DECADE)).toPrecision(3)))}
+        />
+      )}
+    </Field>
+  );
+}
