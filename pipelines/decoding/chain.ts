@@ -46,6 +46,11 @@ export interface Chain<S, E> {
    * @param spread Standard deviation of a number of a picture over the data.
    */
   tilted(step: number, said: E, slope: Float64Array, spread: number, at: At<S>): E;
+  /**
+   * A finished sample made noisy (or masked) again as far as it is before a step.
+   * @param locked Numbers of the sample, or positions of a sequence, that are to stay as they are, besides what the row was given.
+   */
+  restart(step: number, row: number, sample: Clean, locked: ReadonlySet<number>, rng: Rng): Restart<S>;
   /** The sample of a state that has taken all steps. */
   finished(state: S): Clean;
   /** Equal for equal states of one row; null where states are never equal. */
@@ -56,4 +61,11 @@ export interface Chain<S, E> {
   condition(row: number): unknown;
   /** Random numbers for decisions about a row. */
   rng(row: number, ...labels: (string | number)[]): Rng;
+}
+
+/** Where a finished sample starts again. */
+export interface Restart<S> {
+  readonly state: S;
+  /** Puts back what is locked, into the state after a step. */
+  hold(step: number, next: S): S;
 }

@@ -79,6 +79,20 @@ export function gaussianChain<C>(
       const variance = (spread * noise) ** 2 / ((spread * signal) ** 2 + noise ** 2);
       return said.map((o, d) => o + (variance / x0Output) * slope[d]!);
     },
+    restart(i, _, sample, locked, rng) {
+      const z = rng.fillNormal(new Float32Array(size));
+      const at = (step: number, d: number) => {
+        const { signal, noise } = steps[step] ?? { signal: 1, noise: 0 };
+        return signal * sample[d]! + noise * z[d]!;
+      };
+      return {
+        state: Float32Array.from(sample, (__, d) => at(i, d)),
+        hold(step, next) {
+          if (locked.size === 0) return next;
+          return next.map((v, d) => (locked.has(d) ? at(step + 1, d) : v));
+        },
+      };
+    },
     finished: (state) => state,
     key: () => null,
     condition: (row) => rows[row]!.condition,

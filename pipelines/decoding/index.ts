@@ -7,6 +7,7 @@ import type { Chain } from './chain.ts';
 import { gaussianChain } from './gaussian-chain.ts';
 import { gradient, gradientOptions } from './gradient.ts';
 import { maskedChain } from './masked-chain.ts';
+import { revise, reviseOptions } from './revise.ts';
 import { smc, smcOptions } from './smc.ts';
 import { isBranched, svdd, svddOptions } from './svdd.ts';
 import { tree, treeOptions } from './tree.ts';
@@ -129,6 +130,17 @@ const decoders: readonly Decoder[] = [
     perSample: () => 1,
     work: beamWork,
     run: (chain, score, o) => beam(chain, predictedValue(chain, score, o), score, o),
+  }),
+  defineDecoder({
+    name: 'revise',
+    title: 'Revisions',
+    description:
+      'Takes finished samples part of the way back and forth again, guided by the reward; keeps what is better.',
+    source: 'Uehara et al. 2025, arXiv:2502.14944',
+    options: reviseOptions.extend(predicted),
+    countKey: 'candidates',
+    perSample: () => 1,
+    run: (chain, score, o) => revise(chain, (own) => predictedValue(own, score, o), score, o),
   }),
   defineDecoder({
     name: 'tree',

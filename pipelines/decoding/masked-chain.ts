@@ -92,11 +92,28 @@ export function maskedChain<C>(
     relaxed: (_, __, said) => (said === null ? null : Float32Array.from(said, Math.exp)),
     tilted: (_, said, slope, __, { state }) =>
       said === null ? null : tiltedLogProbs(said, slope, state.tokens, maskId),
+    restart(i, row, sample, locked, rng) {
+      const tokens = Int32Array.from(sample);
+      const free = [...tokens.keys()].filter((at) => rows[row]!.start[at] === maskId && !locked.has(at));
+      const masks = masksBefore(steps, i, free.length);
+      for (const at of rng.shuffle(free).slice(0, masks)) tokens[at] = maskId;
+      const time = steps[i]?.time ?? masks / Math.max(1, free.length);
+      return { state: { tokens, time }, hold: (_, next) => next };
+    },
     finished: ({ tokens }) => tokens,
     key: ({ tokens }) => tokens.join(),
     condition: (row) => rows[row]!.condition,
     rng: (row, ...labels) => new Rng(rows[row]!.seed).fork('decode', rows[row]!.index).fork(...labels),
   };
+}
+
+/** Masks that are left on average before a step, of so many at the start; where a step reveals one, the share of steps left. */
+function masksBefore(steps: readonly MaskedStep[], step: number, count: number): number {
+  let left = count;
+  for (const [i, { reveal }] of steps.slice(0, step).entries()) {
+    left *= 1 - (reveal === 'one' ? 1 / (steps.length - i) : reveal);
+  }
+  return Math.round(left);
 }
 
 /** `log p + slope` at the masks, normalised again at each of them. */
