@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { Tokenizer } from '@huggingface/tokenizers';
 import { NorthlightError } from '#models/errors.ts';
 import { charsMap } from './chars-map.ts';
@@ -7,10 +7,14 @@ import { clipJson, WORD_END } from './clip-bpe.ts';
 import { badJson, readJson, readSettings, type TokenizerSettings } from './folder-files.ts';
 import type { PromptTokenizer } from './prompt-tokenizer.ts';
 import { sentencePieceJson } from './sentence-piece.ts';
+import { withTimeLimit } from './time-limit.ts';
 import { type TokenizerJson, tokenizerJson } from './tokenizer-json.ts';
 
 /** Beyond this a "largest length" is a way of saying that there is none. */
 const NO_LENGTH = 1e6;
+
+/** A prompt takes milliseconds. A pattern that backtracks without end would hold up whoever asks, the window's engine too. */
+const LIMIT_MS = 2000;
 
 /**
  * The tokenizer of a model folder: `tokenizer.json`, or `vocab.json` with `merges.txt` (CLIP), or `spiece.model` (T5), together
@@ -26,7 +30,8 @@ export function loadTokenizer(folder: string): PromptTokenizer {
     json.added_tokens = json.added_tokens.filter((token) => token.content !== padding);
   }
   const normalise = takeCharsMap(json, path);
-  const tokenizer = build(json, settings, path);
+  const limited = limiterFor(path);
+  const tokenizer = build(json, settings, path, limited);
   const idOf = (token: string): number => {
     const id = tokenizer.token_to_id(token);
     if (id === undefined) throw badJson(path, `the special token ${token} is not in the vocabulary`);
@@ -47,7 +52,8 @@ export function loadTokenizer(folder: string): PromptTokenizer {
   const longest = settings.model_max_length;
   return {
     encode(text) {
-      const { ids, tokens } = tokenizer.encode(normalise(text.toWellFormed()), { add_special_tokens: false });
+      const words = normalise(text.toWellFormed());
+      const { ids, tokens } = limited(() => tokenizer.encode(words, { add_special_tokens: false }));
       const unknown = (ids as (number | undefined)[]).indexOf(undefined);
       if (unknown >= 0) {
         throw new NorthlightError(
@@ -77,15 +83,37 @@ function readDescription(folder: string, settings: TokenizerSettings): { path: s
   return { path, json: readJson(path, tokenizerJson) };
 }
 
+type Limiter = <T>(work: () => T) => T;
+
+/** Patterns that come from a file are matched under a time limit, and not again once one has exceeded it; ours need none. */
+function limiterFor(path: string): Limiter {
+  if (basename(path) !== 'tokenizer.json') return (work) => work();
+  const tooLong = () =>
+    new NorthlightError(
+      'tokenizer/too-slow',
+      `A pattern in ${path} takes more than ${LIMIT_MS / 1000} seconds for a text, so the tokenizer is not used.`,
+      'Copy the tokenizer folder again from where the model came from.',
+    );
+  let exceeded = false;
+  return (work) => {
+    if (exceeded) throw tooLong();
+    return withTimeLimit(LIMIT_MS, work, () => {
+      exceeded = true;
+      return tooLong();
+    });
+  };
+}
+
 /** The library's own errors are about its code; ours say which file to look at. */
-function build(json: TokenizerJson, settings: TokenizerSettings, path: string): Tokenizer {
+function build(json: TokenizerJson, settings: TokenizerSettings, path: string, limited: Limiter): Tokenizer {
   const unknown = json.model.unk_token ?? settings.unk_token;
   try {
     const tokenizer = new Tokenizer(json, { ...settings, ...(unknown ? { unk_token: unknown } : {}) });
     // Some of what a step lacks shows only when it works.
-    tokenizer.encode('A word, 1!');
+    limited(() => tokenizer.encode('A word, 1!'));
     return tokenizer;
   } catch (error) {
+    if (error instanceof NorthlightError) throw error;
     throw badJson(path, error instanceof Error ? error.message : String(error));
   }
 }

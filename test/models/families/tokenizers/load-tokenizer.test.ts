@@ -2,7 +2,7 @@ import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, truncateSync, wri
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fc, test as prop } from '@fast-check/vitest';
-import { afterAll, expect, test } from 'vitest';
+import { afterAll, describe, expect, test } from 'vitest';
 import { NorthlightError } from '#models/errors.ts';
 import { clipJson } from '#models/families/tokenizers/clip-bpe.ts';
 import { readSettings } from '#models/families/tokenizers/folder-files.ts';
@@ -270,3 +270,32 @@ prop.prop([fc.constantFrom(...Object.keys(flora), 'padding'), fc.jsonValue()], {
   'a tokenizer.json with any value at any key works or is a named error',
   (key, value) => survives(folderOf({ 'tokenizer.json': { ...flora, [key]: value }, ...padded })),
 );
+
+describe('a pattern that backtracks without end', () => {
+  const hostile = (pattern: string) =>
+    folderOf({
+      'tokenizer.json': {
+        pre_tokenizer: { type: 'Split', pattern: { Regex: pattern }, behavior: 'Isolated', invert: false },
+        post_processor: null,
+        model: { type: 'WordLevel', vocab: { '[UNK]': 0, a: 1 }, unk_token: '[UNK]' },
+      },
+      'tokenizer_config.json': { pad_token: '[UNK]', unk_token: '[UNK]' },
+    });
+
+  test('is given up by name, at once where it is known already, and other tokenizers go on', () => {
+    const tokenizer = loadTokenizer(hostile('(?:a|a)*(?!a|b)c'));
+    expect(tokenizer.encode('a')).toEqual([1]);
+    const start = performance.now();
+    expect(() => tokenizer.encode(`${'a'.repeat(60)}b`)).toThrow(code('too-slow'));
+    const first = performance.now() - start;
+    expect(first).toBeLessThan(15_000);
+    for (let i = 0; i < 20; i++) expect(() => tokenizer.encode('a')).toThrow(code('too-slow'));
+    expect(performance.now() - start - first).toBeLessThan(1000);
+    expect(loadTokenizer(join(golden, 'clip')).encode('a photo')).toEqual([320, 1125]);
+  });
+
+  test('is found while loading where it needs no long text', () => {
+    const nested = `${'(?:'.repeat(12)}.?${'.?)*'.repeat(12)}(?!.|$)c`;
+    expect(() => loadTokenizer(hostile(nested))).toThrow(code('too-slow'));
+  });
+});
