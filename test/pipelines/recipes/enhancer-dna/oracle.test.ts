@@ -116,7 +116,7 @@ describe('an oracle', () => {
     const said = await askOracle(session, assay.tokens, 16);
     await session.release();
     for (let c = 0; c < 3; c++) expect(pearson(columnOf(said, c), columnOf(assay.measured, c))).toBeGreaterThan(0.9);
-  }, 30_000);
+  }, 120_000);
 });
 
 test('an evaluation of an oracle that says what was measured reaches the ceiling', async () => {
@@ -177,7 +177,7 @@ describe('the recipe', () => {
     const card = readFileSync(join(other, 'README.md'), 'utf8');
     expect(card).toContain('northlight train enhancer-oracle --out DIR --seed 1 --threads 1 --set half=b');
     expect(card).toContain('only for evaluation');
-  });
+  }, 120_000);
 
   test('gives what `onnx:` takes as a reward of sequences, HepG2 first', async () => {
     const model = buildOracle(SMALL, 1);

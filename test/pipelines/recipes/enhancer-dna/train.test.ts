@@ -205,7 +205,7 @@ test('a tiny network learns how frequent each letter is', async () => {
   const sum = middle.reduce((s, v) => s + Math.exp(v), 0);
   // The letters' shares are 0.31, 0.21, 0.19, 0.29: a network that learnt nothing is off by 0.04 to 0.06.
   for (const [k, share] of shares.entries()) expect(Math.abs(Math.exp(middle[k]!) / sum - share)).toBeLessThan(0.025);
-}, 30_000);
+}, 120_000);
 
 describe('the recipe', () => {
   let root = '';
@@ -259,7 +259,7 @@ describe('the recipe', () => {
     const card = readFileSync(join(whole, 'README.md'), 'utf8');
     expect(card).toContain('northlight train enhancer-dna --out DIR --seed 1 --threads 1 --set steps=4 --set batch=2');
     expect(card).toContain('This is not biology');
-  });
+  }, 120_000);
 
   test('asks the oracle that it is given, whose path no card names', async () => {
     const [oracle, out] = [join(root, 'oracle'), join(root, 'with-oracle')];
@@ -273,7 +273,7 @@ describe('the recipe', () => {
     const card = readFileSync(join(out, 'README.md'), 'utf8');
     expect(card).toContain('--set oracle=ORACLE');
     expect(card).not.toContain(root);
-  });
+  }, 120_000);
 
   test('is known to `train` by its name', () => {
     expect(recipes['enhancer-dna']).toMatchObject({ name: 'enhancer-dna', schema: enhancerDnaSchema });
