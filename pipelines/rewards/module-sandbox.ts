@@ -1,6 +1,6 @@
 import { writeSync } from 'node:fs';
-import { constants, createContext, runInContext, SourceTextModule } from 'node:vm';
-import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
+import { type Context, constants, createContext, runInContext, SourceTextModule } from 'node:vm';
+import { isMainThread, parentPort, Worker } from 'node:worker_threads';
 import type { FromSandbox, SandboxItem, ToSandbox } from './module.ts';
 
 /**
@@ -27,10 +27,10 @@ function runMainThread(): void {
   let worker: Worker | undefined;
   process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'));
   process.on('message', (message: ToSandbox) => {
-    if (message.t === 'score') return worker?.postMessage(message.items);
+    if (message.t !== 'start') return worker?.postMessage(message);
     watch(message.memoryBytes);
-    worker = new Worker(new URL(import.meta.url), {
-      workerData: message.source,
+    // This file itself, wherever a bundle has put it.
+    worker = new Worker(process.argv[1]!, {
       env: {},
       resourceLimits: { maxOldGenerationSizeMb: Math.ceil(message.memoryBytes / 2 ** 20), stackSizeMb: 4 },
     });
@@ -44,10 +44,12 @@ function runMainThread(): void {
 /** Runs inside the context. Everything it returns is a string, everything it is given a string, a number or its own array. */
 const BRIDGE = `(function () {
   'use strict';
+  // Kept from before the module can change them.
   const { stringify } = JSON;
+  const text = String;
   const shown = (error) => {
     try {
-      return String((error && error.stack) || error).slice(0, 2000);
+      return text((error && error.stack) || error).slice(0, 2000);
     } catch {
       return 'an error that cannot be shown';
     }
@@ -56,6 +58,7 @@ const BRIDGE = `(function () {
     bytes: (length) => new Uint8Array(length),
     sequence: (sequence) => ({ kind: 'sequence', sequence }),
     image: (rgb, width, height, prompt) => ({ kind: 'image', rgb, width, height, prompt }),
+    show: (error) => shown(error),
     list: () => [],
     add: (list, item) => { list[list.length] = item; },
     call: (score, items) => {
@@ -65,7 +68,7 @@ const BRIDGE = `(function () {
         if (!result || typeof result.length !== 'number') return stringify({ error: 'score returned no list of numbers' });
         const numbers = [];
         for (let i = 0; i < result.length; i++) numbers[i] = typeof result[i] === 'number' ? result[i] : NaN;
-        return stringify({ scores: numbers.map((n) => (n - n === 0 ? n : String(n))) });
+        return stringify({ scores: numbers.map((n) => (n - n === 0 ? n : text(n))) });
       } catch (error) {
         return stringify({ error: shown(error) });
       }
@@ -80,9 +83,10 @@ interface Bridge {
   list(): unknown;
   add(list: unknown, item: unknown): void;
   call(score: unknown, items: unknown): unknown;
+  show(error: unknown): string;
 }
 
-async function runWorker(source: string): Promise<void> {
+function runWorker(): void {
   // What an escape from the context would look for first.
   for (const name of [
     'process',
@@ -98,6 +102,24 @@ async function runWorker(source: string): Promise<void> {
   const port = parentPort!;
   const context = createContext(constants.DONT_CONTEXTIFY, { codeGeneration: { strings: false, wasm: false } });
   const bridge = runInContext(BRIDGE, context) as Bridge;
+  const tellParent = (message: FromSandbox) => port.postMessage(message);
+  let score: unknown;
+  port.on('message', (message: ToSandbox) => {
+    if (message.t === 'score') tellParent({ t: 'answer', text: answer(bridge, score, message.items) });
+    if (message.t !== 'load') return;
+    load(message.source, context).then(
+      (loaded) => {
+        score = loaded;
+        tellParent({ t: 'ready' });
+      },
+      // What the module throws may be anything of its context: it is made a string with care.
+      (error: unknown) => tellParent({ t: 'failed', why: bridge.show(error) }),
+    );
+  });
+  tellParent({ t: 'started' });
+}
+
+async function load(source: string, context: Context): Promise<unknown> {
   const module = new SourceTextModule(source, { context, identifier: 'reward' });
   await module.link((specifier) => {
     throw new Error(`it imports "${specifier}"; a scoring module stands alone`);
@@ -105,22 +127,24 @@ async function runWorker(source: string): Promise<void> {
   await module.evaluate();
   const score = (module.namespace as { default?: unknown }).default;
   if (typeof score !== 'function') throw new Error('it has no "export default function score(items)"');
-  const setBytes = Uint8Array.prototype.set;
-  port.on('message', (items: readonly SandboxItem[]) => {
-    const list = bridge.list();
-    for (const item of items) {
-      if (item.kind === 'sequence') bridge.add(list, bridge.sequence(item.sequence));
-      else {
-        const rgb = bridge.bytes(item.rgb.length);
-        setBytes.call(rgb, item.rgb);
-        bridge.add(list, bridge.image(rgb, item.width, item.height, item.prompt));
-      }
+  return score;
+}
+
+const setBytes = Uint8Array.prototype.set;
+
+function answer(bridge: Bridge, score: unknown, items: readonly SandboxItem[]): string {
+  const list = bridge.list();
+  for (const item of items) {
+    if (item.kind === 'sequence') bridge.add(list, bridge.sequence(item.sequence));
+    else {
+      const rgb = bridge.bytes(item.rgb.length);
+      setBytes.call(rgb, item.rgb);
+      bridge.add(list, bridge.image(rgb, item.width, item.height, item.prompt));
     }
-    const answer = bridge.call(score, list);
-    port.postMessage({ t: 'answer', text: typeof answer === 'string' ? answer : '' } satisfies FromSandbox);
-  });
-  port.postMessage({ t: 'ready' } satisfies FromSandbox);
+  }
+  const text = bridge.call(score, list);
+  return typeof text === 'string' ? text : '';
 }
 
 if (isMainThread) runMainThread();
-else await runWorker(workerData as string);
+else runWorker();

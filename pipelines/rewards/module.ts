@@ -9,9 +9,11 @@ import type { Reward, RewardItem } from './types.ts';
 
 export type SandboxItem = RewardItem;
 export type ToSandbox =
-  | { readonly t: 'load'; readonly source: string; readonly memoryBytes: number }
+  | { readonly t: 'start'; readonly memoryBytes: number }
+  | { readonly t: 'load'; readonly source: string }
   | { readonly t: 'score'; readonly items: readonly SandboxItem[] };
 export type FromSandbox =
+  | { readonly t: 'started' }
   | { readonly t: 'ready' }
   | { readonly t: 'answer'; readonly text: string }
   | { readonly t: 'memory' | 'failed'; readonly why: string };
@@ -24,6 +26,8 @@ export interface ModuleOptions {
 }
 
 const TIMEOUT_MS = 30_000;
+/** Of starting the process, before anything of the module runs: a busy machine takes its time. */
+const START_MS = 120_000;
 const MEMORY_BYTES = 512 * 2 ** 20;
 const BATCH = 64;
 
@@ -59,7 +63,10 @@ export async function createModuleReward(path: string, options: ModuleOptions = 
         const where = batch.length === 1 ? `Item ${from}` : `Items ${from} to ${from + batch.length - 1}`;
         try {
           if (sandbox?.alive !== true) sandbox = await start(source, path, timeoutMs, memoryBytes);
-          scores.set(readAnswer(await sandbox.ask({ t: 'score', items: batch }), batch.length, from, path), from);
+          scores.set(
+            readAnswer(await sandbox.ask({ t: 'score', items: batch }, timeoutMs), batch.length, from, path),
+            from,
+          );
         } catch (error) {
           if (!(error instanceof NorthlightError) || error.message.startsWith('Item ')) throw error;
           throw new NorthlightError(error.code, `${where}: ${error.message}`, error.hint, { cause: error });
@@ -76,14 +83,15 @@ export async function createModuleReward(path: string, options: ModuleOptions = 
 
 interface Sandbox {
   readonly alive: boolean;
-  ask(message: ToSandbox): Promise<FromSandbox>;
+  ask(message: ToSandbox, limitMs: number): Promise<FromSandbox>;
   close(): Promise<void>;
 }
 
 async function start(source: string, path: string, timeoutMs: number, memoryBytes: number): Promise<Sandbox> {
-  const sandbox = launch(path, timeoutMs, memoryBytes);
+  const sandbox = launch(path, memoryBytes);
   try {
-    const first = await sandbox.ask({ t: 'load', source, memoryBytes });
+    await sandbox.ask({ t: 'start', memoryBytes }, START_MS);
+    const first = await sandbox.ask({ t: 'load', source }, timeoutMs);
     if (first.t === 'ready') return sandbox;
     throw new NorthlightError(
       'reward/module',
@@ -96,7 +104,7 @@ async function start(source: string, path: string, timeoutMs: number, memoryByte
   }
 }
 
-function launch(path: string, timeoutMs: number, memoryBytes: number): Sandbox {
+function launch(path: string, memoryBytes: number): Sandbox {
   const entry = fileURLToPath(new URL('./module-sandbox.ts', import.meta.url));
   const child = fork(entry, [], {
     serialization: 'advanced',
@@ -146,7 +154,7 @@ function launch(path: string, timeoutMs: number, memoryBytes: number): Sandbox {
     get alive() {
       return failure === undefined;
     },
-    ask: (message) =>
+    ask: (message, limitMs) =>
       new Promise((resolve, reject) => {
         if (failure) return reject(failure);
         const timer = setTimeout(
@@ -154,11 +162,11 @@ function launch(path: string, timeoutMs: number, memoryBytes: number): Sandbox {
             fail(
               new NorthlightError(
                 'reward/timeout',
-                `The module ${path} took longer than ${timeoutMs / 1000} s and was stopped.`,
+                `The module ${path} took longer than ${limitMs / 1000} s and was stopped.`,
                 'Look for a loop without end, or make it faster.',
               ),
             ),
-          timeoutMs,
+          limitMs,
         );
         waiting = {
           resolve: (answered) => {

@@ -45,6 +45,7 @@ export async function createOnnxReward(path: string, options: SessionOptions = {
     return {
       name: manifest.name ?? basename(path, '.onnx'),
       higherIsBetter: manifest.higherIsBetter,
+      kinds: [sequences ? 'sequence' : 'image'],
       async score(items) {
         const scores = new Float32Array(items.length);
         for (const { indices, feed } of await feedsOf(items)) {

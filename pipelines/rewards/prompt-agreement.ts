@@ -95,6 +95,7 @@ export async function createPromptAgreement(
   return {
     name: promptAgreement.name,
     higherIsBetter: true,
+    kinds: ['image'],
     async score(items) {
       const readings = await judge.read(items);
       return Float32Array.from(readings, (reading, i) => reading.share ?? options.open ?? refuse(reading.prompt, i));
