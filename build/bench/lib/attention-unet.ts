@@ -7,20 +7,20 @@ import { Rng } from '#models/tensor/rng.ts';
 const CHANNELS = [64, 128, 256] as const;
 const HEADS = 8;
 const GROUPS = 32;
-const CONTEXT = [77, 256] as const;
+const CONTEXT_WIDTH = 256;
 
 /**
  * A latent denoiser with the plan of Rombach et al. 2022 (arXiv:2112.10752): two residual blocks per grid on the way down,
  * three on the way up, a transformer (self-attention, cross-attention, gated feed-forward) after each on the two finer
  * grids and in the middle. About 17 M parameters; `sample` `[B, 4, 32, 32]`, `timestep` `[B]`,
- * `encoder_hidden_states` `[B, 77, 256]`.
+ * `encoder_hidden_states` `[B, tokens, 256]`.
  */
-export function buildAttentionUnet(): Model {
+export function buildAttentionUnet(tokens = 77): Model {
   const op = createBuilder();
   const l = new Layers(op, new Rng(5).fork('attention-unet'));
   const sample = op.input('sample', 'float32', [1, 4, 32, 32]);
   const timestep = op.input('timestep', 'int64', [1]);
-  const context = op.input('encoder_hidden_states', 'float32', [1, ...CONTEXT]);
+  const context = op.input('encoder_hidden_states', 'float32', [1, tokens, CONTEXT_WIDTH]);
   const width = 4 * CHANNELS[0];
   const emb = l.silu(
     l.linear('time.fc2', l.silu(l.linear('time.fc1', l.timestepEmbedding(timestep, CHANNELS[0]), width)), width),
