@@ -63,7 +63,7 @@ export interface RewardHost {
 }
 
 /** Rewards that come from elsewhere: what the prefix is followed by. */
-export const REWARD_SOURCES = {
+const REWARD_SOURCES = {
   onnx: 'onnx:PATH',
   expr: 'expr:FORMULA',
   module: 'module:PATH',
