@@ -53,6 +53,8 @@ export interface Chain<S, E> {
   restart(step: number, row: number, sample: Clean, locked: ReadonlySet<number>, rng: Rng): Restart<S>;
   /** The sample of a state that has taken all steps. */
   finished(state: S): Clean;
+  /** A state as numbers for a network to read, always as many: a picture's own, one-hot letters and masks `[L, V]`. */
+  features(state: S): Float32Array;
   /** Equal for equal states of one row; null where states are never equal. */
   key(state: S): string | null;
   /** True: what the network says of a state stays true at the next step. */

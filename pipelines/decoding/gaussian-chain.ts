@@ -94,6 +94,7 @@ export function gaussianChain<C>(
       };
     },
     finished: (state) => state,
+    features: (state) => state,
     key: () => null,
     condition: (row) => rows[row]!.condition,
     rng: (row, ...labels) => new Rng(rows[row]!.seed).fork('decode', rows[row]!.index).fork(...labels),

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { NorthlightError } from '#models/errors.ts';
-import type { Decoding, DifferentiableReward, Score, Steering } from '#pipelines/sampling/steering.ts';
+import type { Decoding, DecodingAids, Score, Steering } from '#pipelines/sampling/steering.ts';
 import { beam, beamOptions, beamWork } from './beam.ts';
 import { bestOfN, bestOfNOptions } from './best-of-n.ts';
 import type { Chain } from './chain.ts';
@@ -10,6 +10,7 @@ import { maskedChain } from './masked-chain.ts';
 import { revise, reviseOptions } from './revise.ts';
 import { smc, smcOptions } from './smc.ts';
 import { isBranched, svdd, svddOptions } from './svdd.ts';
+import { svddMc, svddMcOptions } from './svdd-mc.ts';
 import { tree, treeOptions } from './tree.ts';
 import { completionValue, guessValue, type ValueFunction } from './value.ts';
 
@@ -31,13 +32,13 @@ export interface Decoder<S extends z.ZodObject = z.ZodObject> {
   readonly countKey: string;
   perSample(options: z.output<S>): number;
   /**
-   * What one sample takes, where every step is random and an unfinished sample is worth its best guess. Absent where that
+   * What one sample takes, where every step but the last is random and an unfinished sample is worth its best guess. Absent where that
    * depends on what is found.
    */
   readonly work?: (options: z.output<S>, steps: number) => DecodingWork;
   /** Whether it has to know the gradient of the reward. */
   readonly needsGradient?: boolean;
-  run<C, E>(chain: Chain<C, E>, score: Score, options: z.output<S>, slope?: DifferentiableReward): Decoding;
+  run<C, E>(chain: Chain<C, E>, score: Score, options: z.output<S>, aids?: DecodingAids): Decoding;
 }
 
 function defineDecoder<S extends z.ZodObject>(decoder: Decoder<S>): Decoder {
@@ -99,13 +100,25 @@ const decoders: readonly Decoder[] = [
     countKey: 'candidates',
     perSample: () => 1,
     work: (o, steps) => {
-      const branched = Array.from({ length: steps }, (_, i) => isBranched(i, steps, o));
+      const branched = Array.from({ length: steps }, (_, i) => i + 1 < steps && isBranched(i, steps, o));
       const drawn = branched.map((b) => (b ? o.candidates : 1));
-      const looked = branched.reduce((n, b) => n + (b ? o.candidates : 0), branched.at(-1) ? 0 : 1);
+      const looked = branched.reduce((n, b) => n + (b ? o.candidates : 0), 1);
       // What is drawn at a step is asked about before the next; a start is one.
       return { denoiserCalls: 1 + drawn.slice(0, -1).reduce((a, b) => a + b, 0), rewardCalls: looked };
     },
     run: (chain, score, o) => svdd(chain, predictedValue(chain, score, o), score, o),
+  }),
+  defineDecoder({
+    name: 'svdd-mc',
+    title: 'Value-based decoding with a value network (SVDD-MC)',
+    description:
+      'Several candidates at every step; goes on with one, by a network trained for this model and reward. Little more work than plain sampling.',
+    source: 'Li et al. 2024, arXiv:2408.08252',
+    options: svddMcOptions,
+    countKey: 'candidates',
+    perSample: () => 1,
+    work: (o, steps) => ({ denoiserCalls: steps, rewardCalls: o.candidates }),
+    run: (chain, score, o, aids) => svddMc(chain, score, o, aids?.modelHash),
   }),
   defineDecoder({
     name: 'gradient',
@@ -117,7 +130,7 @@ const decoders: readonly Decoder[] = [
     needsGradient: true,
     perSample: (o) => o.candidates,
     work: (o, steps) => ({ denoiserCalls: o.candidates * steps, rewardCalls: o.candidates * (steps + 1) }),
-    run: gradient,
+    run: (chain, score, o, aids) => gradient(chain, score, o, aids?.slope),
   }),
   defineDecoder({
     name: 'beam',
@@ -183,10 +196,10 @@ export function createSteering(name: string, options: Readonly<Record<string, un
     options: given,
     perSample: decoder.perSample(given),
     needsGradient: decoder.needsGradient ?? false,
-    gaussian: ({ denoiser, schedule, rows }, score, slope) =>
-      decoder.run(gaussianChain(denoiser, schedule, rows), score, given, slope),
-    masked: ({ denoiser, schedule, rows }, score, slope) =>
-      decoder.run(maskedChain(denoiser, schedule, rows), score, given, slope),
+    gaussian: ({ denoiser, schedule, rows }, score, aids) =>
+      decoder.run(gaussianChain(denoiser, schedule, rows), score, given, aids),
+    masked: ({ denoiser, schedule, rows }, score, aids) =>
+      decoder.run(maskedChain(denoiser, schedule, rows), score, given, aids),
   };
 }
 

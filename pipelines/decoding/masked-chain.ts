@@ -101,6 +101,15 @@ export function maskedChain<C>(
       return { state: { tokens, time }, hold: (_, next) => next };
     },
     finished: ({ tokens }) => tokens,
+    features({ tokens }) {
+      const size = maskId + 1;
+      const out = new Float32Array(tokens.length * size);
+      for (const [i, token] of tokens.entries()) {
+        if (token >= size) throw maskNotLast(maskId, token);
+        out[i * size + token] = 1;
+      }
+      return out;
+    },
     key: ({ tokens }) => tokens.join(),
     condition: (row) => rows[row]!.condition,
     rng: (row, ...labels) => new Rng(rows[row]!.seed).fork('decode', rows[row]!.index).fork(...labels),
@@ -151,3 +160,10 @@ function notFinite(index: number, step: number, total: number): NorthlightError 
     'Lower the guidance scale, or check the model on its own.',
   );
 }
+
+const maskNotLast = (maskId: number, token: number) =>
+  new NorthlightError(
+    'value/vocabulary',
+    `The mask of this model is token ${maskId}, and its letters go up to ${token} at least; states are read with the mask last.`,
+    'Decode by svdd-pm, which reads no states.',
+  );

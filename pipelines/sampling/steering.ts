@@ -18,6 +18,13 @@ export interface DifferentiableReward {
   gradient(samples: readonly Float32Array[], rows: readonly number[]): Promise<readonly Float32Array[]>;
 }
 
+/** What some decoders need besides the value of a reward. */
+export interface DecodingAids {
+  readonly slope?: DifferentiableReward;
+  /** SHA-256 of the model: networks trained for another one are refused. */
+  readonly modelHash?: string;
+}
+
 /** What guided samples came to, and what they cost. */
 export interface Decoded {
   /** One per row, or one per population where rows compete. */
@@ -57,11 +64,11 @@ export interface Steering {
   gaussian<C>(
     work: { denoiser: Denoiser<C>; schedule: GaussianSchedule; rows: readonly SampleRow<C>[] },
     score: Score,
-    slope?: DifferentiableReward,
+    aids?: DecodingAids,
   ): Decoding;
   masked<C>(
     work: { denoiser: MaskedDenoiser<C>; schedule: MaskedSchedule; rows: readonly MaskedRow<C>[] },
     score: Score,
-    slope?: DifferentiableReward,
+    aids?: DecodingAids,
   ): Decoding;
 }

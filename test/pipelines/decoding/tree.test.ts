@@ -32,6 +32,7 @@ function digitsChain(rows = 1): Chain<readonly number[], readonly number[]> & { 
     complete: () => null,
     relaxed: () => null,
     tilted: (_, said) => said,
+    features: (state) => Float32Array.from(state),
     restart: () => ({ state: [], hold: (_, next) => next }),
     finished: (state) => Int32Array.from(state),
     key: (state) => state.join(),

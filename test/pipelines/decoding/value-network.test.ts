@@ -1,0 +1,126 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { createSteering } from '#pipelines/decoding/index.ts';
+import { maskedChain } from '#pipelines/decoding/masked-chain.ts';
+import { svdd, svddOptions } from '#pipelines/decoding/svdd.ts';
+import { loadValueNetwork, saveValueNetwork } from '#pipelines/decoding/value-network.ts';
+import {
+  collectValueData,
+  trainValueNetwork,
+  type ValueData,
+  valueTrainingOptions,
+} from '#pipelines/decoding/value-training.ts';
+import { createMaskedSchedule, parseMaskedSchedulerConfig } from '#pipelines/schedulers/index.ts';
+import { TOY_A } from '#test/support/masked-toy.ts';
+import { finish, maskedToy, mean, tableReward } from './toys.ts';
+
+vi.setConfig({ testTimeout: 60_000 });
+const schedule = createMaskedSchedule(parseMaskedSchedulerConfig({}), {
+  name: 'masked-one-at-a-time',
+  steps: 0,
+  length: 2,
+});
+/** State, step, α·log E exp(r/α) at α = 1, and E r: enumerated apart from this code. */
+const TABLE = [
+  [[2, 2], 0, 0.583849, 0.1],
+  [[0, 2], 1, 0.823215, 0.4],
+  [[1, 2], 1, 0.26853, -0.2],
+  [[2, 0], 1, 0.452832, 1 / 3],
+  [[2, 1], 1, 0.752912, -0.25],
+] as const;
+const { score } = tableReward(TOY_A, [0, 2, 1, -1]);
+const belongs = { modelHash: 'a'.repeat(64), reward: 'table' };
+
+let toy: Awaited<ReturnType<typeof maskedToy>>;
+let data: ValueData;
+const folder = mkdtempSync(join(tmpdir(), 'value-'));
+const chainOf = (rows: number) => maskedChain(toy.denoiser, schedule, toy.rows(rows));
+beforeAll(async () => {
+  toy = await maskedToy(TOY_A);
+  data = await collectValueData(chainOf(20_000), score);
+});
+afterAll(async () => {
+  await toy.close();
+  rmSync(folder, { recursive: true });
+});
+
+describe('a value network learns from plain samples', () => {
+  test.each(['soft', 'mean'] as const)('the %s value of every state', async (kind) => {
+    const options = valueTrainingOptions.parse({ kind, alpha: 1, hidden: 16, steps: 1200 });
+    saveValueNetwork(join(folder, kind), await trainValueNetwork(data, belongs, options));
+    const values = await loadValueNetwork(join(folder, kind), belongs.modelHash);
+    const chain = chainOf(1);
+    toy.calls.count = 0;
+    for (const [tokens, step, soft, plain] of TABLE) {
+      const at = [{ row: 0, state: { tokens: Int32Array.from(tokens), time: 1 } }];
+      const [value] = await values.of(chain).values(step, at, []);
+      // Twenty thousand samples: about 0.02 of luck in the data of the rarest state.
+      expect(Math.abs(value! - (kind === 'soft' ? soft : plain)), `${tokens}`).toBeLessThan(0.06);
+    }
+    expect(toy.calls.count).toBe(0);
+    await values.close();
+  });
+
+  test('and decoding with it asks the denoiser no more than plain sampling does, and finds better samples', async () => {
+    const values = await loadValueNetwork(join(folder, 'soft'), belongs.modelHash);
+    const chain = chainOf(2000);
+    toy.calls.count = 0;
+    const options = svddOptions.parse({ candidates: 8, alpha: 1 });
+    const { rewards } = await finish(svdd(chain, values.of(chain), score, options));
+    expect(toy.calls.count).toBeLessThanOrEqual(2000 * 2);
+    expect(mean(rewards)).toBeGreaterThan(0.7);
+    await values.close();
+  });
+});
+
+test('svdd-mc reads the network from its folder, and not without knowing the model', async () => {
+  const steering = createSteering('svdd-mc', { network: join(folder, 'soft'), alpha: 1, candidates: 8 });
+  const work = { denoiser: toy.denoiser, schedule, rows: toy.rows(40) };
+  const one = await finish(steering.masked(work, score, { modelHash: belongs.modelHash }));
+  const values = await loadValueNetwork(join(folder, 'soft'), belongs.modelHash);
+  const chain = chainOf(40);
+  const options = svddOptions.parse({ candidates: 8, alpha: 1 });
+  expect(one.samples).toEqual((await finish(svdd(chain, values.of(chain), score, options))).samples);
+  await values.close();
+  for (const aids of [{ modelHash: 'b'.repeat(64) }, {}]) {
+    await expect(finish(steering.masked(work, score, aids))).rejects.toMatchObject({ code: 'value/other-model' });
+  }
+});
+
+test('the same data and seed train the same network', async () => {
+  const options = valueTrainingOptions.parse({ hidden: 4, steps: 5 });
+  const [a, b] = [await trainValueNetwork(data, belongs, options), await trainValueNetwork(data, belongs, options)];
+  expect([...a.weights]).toEqual([...b.weights]);
+});
+
+describe('a folder is refused', () => {
+  const network = () => trainValueNetwork(data, belongs, valueTrainingOptions.parse({ hidden: 2, steps: 1 }));
+
+  test('that belongs to another model', async () => {
+    saveValueNetwork(join(folder, 'other'), await network());
+    await expect(loadValueNetwork(join(folder, 'other'), 'b'.repeat(64))).rejects.toMatchObject({
+      code: 'value/other-model',
+    });
+  });
+
+  test('that is missing or not described', async () => {
+    await expect(loadValueNetwork(join(folder, 'none'), belongs.modelHash)).rejects.toMatchObject({
+      code: 'value/missing',
+    });
+    saveValueNetwork(join(folder, 'broken'), await network());
+    writeFileSync(join(folder, 'broken', 'value.json'), '{"alpha": 0}');
+    await expect(loadValueNetwork(join(folder, 'broken'), belongs.modelHash)).rejects.toMatchObject({
+      code: 'value/card',
+    });
+  });
+
+  test('for samples of another length', async () => {
+    saveValueNetwork(join(folder, 'length'), await network());
+    const values = await loadValueNetwork(join(folder, 'length'), belongs.modelHash);
+    const at = [{ row: 0, state: { tokens: Int32Array.of(0, 1, 2), time: 1 } }];
+    await expect(values.of(chainOf(1)).values(0, at, [])).rejects.toMatchObject({ code: 'value/shape' });
+    await values.close();
+  });
+});
