@@ -31,7 +31,7 @@ const keepFolders: Plugin = {
         .replaceAll('import.meta.url', here)
         // The script of a child process is a bundle of its own, beside this one.
         .replaceAll(
-          /new URL\(['"]\.\/(probe-[\w-]+)\.ts['"], new URL\([^)]*\)\.href\)/g,
+          /new URL\(['"]\.\/(probe-[\w-]+|module-sandbox)\.ts['"], new URL\([^)]*\)\.href\)/g,
           "new URL('./$1.mjs', import.meta.url)",
         )
     );
@@ -43,6 +43,7 @@ const ENTRIES = {
   engine: 'electron/engine-process.ts',
   compute: 'electron/compute-process.ts',
   'probe-graph': 'models/runtime/probe-graph.ts',
+  'module-sandbox': 'pipelines/rewards/module-sandbox.ts',
 } as const;
 
 const common = (folder: string) =>
@@ -58,7 +59,7 @@ const common = (folder: string) =>
 /** Bundles main, engine, compute and the provider probe as ES modules. */
 export async function buildProcesses(
   folder: string = out,
-  names: readonly (keyof typeof ENTRIES)[] = ['main', 'engine', 'compute', 'probe-graph'],
+  names: readonly (keyof typeof ENTRIES)[] = ['main', 'engine', 'compute', 'probe-graph', 'module-sandbox'],
 ): Promise<void> {
   await build({
     configFile: false,
