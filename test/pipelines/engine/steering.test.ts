@@ -1,0 +1,116 @@
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { z } from 'zod';
+import { createSteering, decodingWork } from '#pipelines/decoding/index.ts';
+import { jobs } from '#pipelines/engine/jobs/index.ts';
+import type { GeneratePayload, jobEvents } from '#pipelines/engine/jobs/payloads.ts';
+import { decodeImage } from '#pipelines/images/images.ts';
+import { createReward } from '#pipelines/rewards/index.ts';
+import { generatePictures } from '#pipelines/sampling/generate.ts';
+import { loadPipeline } from '#pipelines/sampling/pipeline.ts';
+import { TINY, testEngine } from '#test/support/engine.ts';
+import { recordedContext } from '#test/support/job-context.ts';
+import { writeTinyModel } from '#test/support/tiny-model.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'northlight-steering-'));
+const modelPath = join(folder, 'tiny');
+const project = join(folder, 'project');
+const STEPS = 4;
+beforeAll(() => writeTinyModel(modelPath));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const PAYLOAD: GeneratePayload = {
+  ...{ modelPath, adapterPath: null, prompts: ['a red tulip'], negativePrompt: '', count: 2, steps: STEPS },
+  ...{ scheduler: 'ddim', eta: 1, guidanceScale: 1, seed: 5, keepTrajectories: false, shareInitialNoise: false },
+};
+
+describe('a job whose pictures a reward steers', () => {
+  test.each([
+    // The last step of DDIM has no noise, so there is nothing to choose from.
+    ['svdd-pm', { candidates: 3, alpha: 0.01 }, [3, 3, 3, 0], 1],
+    ['smc', { particles: 3 }, [3, 3, 3, 3], 3],
+  ] as const)('by %s tells at every step what competed and what went on', async (decoder, options, many, survive) => {
+    const context = recordedContext(project, decoder);
+    await jobs.generate({ ...PAYLOAD, steering: { decoder, reward: 'warmth', options } }, context);
+    const told = context.events
+      .filter((e) => e.topic === 'steered')
+      .map((e) => e.data as z.output<typeof jobEvents.steered>);
+    expect(told.map((e) => [e.index, e.step])).toEqual([0, 1].flatMap((i) => [1, 2, 3, 4].map((step) => [i, step])));
+    for (const { step, values, survivors, reward } of told) {
+      expect(reward).toBe('warmth');
+      expect(values).toHaveLength(many[step - 1]!);
+      expect(survivors.length).toBeLessThanOrEqual(survive);
+      expect(survivors.every((place) => place >= 0 && place < 3)).toBe(true);
+    }
+  });
+
+  test('says of each picture what the reward says of its file', async () => {
+    const context = recordedContext(project, 'score');
+    const steering = { decoder: 'best-of-n', reward: 'warmth', options: { candidates: 3 } };
+    await jobs.generate({ ...PAYLOAD, steering }, context);
+    const files = context.events.flatMap((e) =>
+      e.topic === 'sampleFile' ? [e.data as z.output<typeof jobEvents.sampleFile>] : [],
+    );
+    expect(files).toHaveLength(2);
+    const warmth = await createReward('warmth');
+    for (const { hash, score, prompt } of files) {
+      const { data, width, height } = await decodeImage(join(project, 'samples', `${hash}.png`));
+      const [again] = await warmth.score([{ kind: 'image', rgb: data, width, height, prompt }]);
+      expect(score).toEqual({ reward: 'warmth', value: expect.closeTo(again!, 6) });
+      expect(existsSync(join(project, 'trajectories', `${hash}.safetensors`))).toBe(false);
+    }
+  });
+});
+
+test.each([
+  ['best-of-n', { candidates: 3 }],
+  ['smc', { particles: 3 }],
+  ['smc', { particles: 2, every: 3 }],
+  ['svdd-pm', { candidates: 3 }],
+  ['svdd-pm', { candidates: 3, branchFrom: 0.5 }],
+  ['svdd-pm', { candidates: 3, branchTo: 0.5 }],
+])('what %s takes is known before: %o', async (decoder, options) => {
+  const pipeline = await loadPipeline(modelPath);
+  let looked = 0;
+  const score = async (pictures: readonly { rgb: Uint8Array }[]) => {
+    looked += pictures.length;
+    return Float64Array.from(pictures, ({ rgb }) => rgb.reduce((a, b) => a + b, 0) / rgb.length / 255);
+  };
+  const { negativePrompt, steps, scheduler, eta, guidanceScale, seed, keepTrajectories } = PAYLOAD;
+  const settings = { negativePrompt, steps, scheduler, eta, guidanceScale, seed, keepTrajectories };
+  const pictures = generatePictures({
+    pipeline,
+    settings,
+    requests: [{ prompt: 'a red tulip', index: 0, noiseIndex: 0 }],
+    steered: { steering: createSteering(decoder, options), reward: 'light', score },
+  });
+  for await (const _picture of pictures);
+  expect({ denoiserCalls: pipeline.calls.count, rewardCalls: looked }).toEqual(decodingWork(decoder, options, STEPS));
+  await pipeline.close();
+});
+
+test('a call with steering that cannot work is refused before there is a job', async () => {
+  const t = testEngine();
+  const call = (more: object) =>
+    t.engine.call('generate.start', {
+      ...{ modelId: TINY, prompts: ['red'], count: 1, seed: 1, keepTrajectories: false },
+      steering: { decoder: 'smc', reward: 'warmth', options: {} },
+      ...more,
+    });
+  const steering = { code: 'generate/steering' };
+  await expect(call({ keepTrajectories: true })).rejects.toMatchObject(steering);
+  await expect(call({ eta: 0 })).rejects.toMatchObject(steering);
+  await expect(call({ scheduler: 'euler' })).rejects.toMatchObject(steering);
+  await expect(call({ steering: { decoder: 'smc', reward: 'beauty' } })).rejects.toMatchObject({
+    code: 'reward/unknown',
+  });
+  await expect(call({ steering: { decoder: 'luck', reward: 'warmth' } })).rejects.toMatchObject({
+    code: 'decode/unknown',
+  });
+  expect(await t.engine.call('jobs.list', {})).toEqual([]);
+  const { decoders, rewards } = await t.engine.call('generate.steering', {});
+  expect(rewards.map((r) => r.reward)).toContain('warmth');
+  for (const { fields, countKey } of decoders) expect(fields.map((f) => f.key)).toContain(countKey);
+});
