@@ -25,7 +25,7 @@ interface Case {
 }
 
 const CASES: readonly Case[] = [
-  { name: 'flora', steps: 10, target: 1.1, warmup: 6, write: writeFlora },
+  { name: 'flora', steps: 10, target: 1.05, warmup: 6, write: writeFlora },
   {
     name: '17 M parameters on latents',
     steps: 2,
