@@ -52,7 +52,11 @@ const REGISTRIES: readonly Registry[] = [
       'variance-preserving',
     ],
   },
-  { kind: 'decoders', folder: 'pipelines/decoding', share: [] },
+  {
+    kind: 'decoders',
+    folder: 'pipelines/decoding',
+    share: ['ask', 'chain', 'differentiable', 'lockstep', 'search-tree', 'value', 'value-training', 'weights'],
+  },
   {
     kind: 'rewards',
     folder: 'pipelines/rewards',
