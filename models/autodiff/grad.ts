@@ -3,6 +3,7 @@ import type { GraphBuilder, Value } from '#models/onnx/builder.ts';
 import type { Node } from '#models/onnx/ir.ts';
 import { type GradContext, NodeAttributes } from '#models/ops/define.ts';
 import { operatorKey, operatorOf } from '#models/ops/index.ts';
+import { isNarrowFloat } from '#models/tensor/narrow.ts';
 import { dimsEqual, isFloat } from '#models/tensor/tensor.ts';
 import { blockAttention, blockedAttentionGroups } from './blocked-attention.ts';
 import { attentionGroups } from './fused-attention.ts';
@@ -129,7 +130,7 @@ function addUp(op: GraphBuilder, list: readonly Value[], name: string, kernels: 
  */
 function reachable(op: GraphBuilder, nodes: readonly Node[], wrt: readonly Value[]): Set<string> {
   const active = new Set(wrt.map((v) => v.name));
-  const isReal = (name: string) => isFloat(op.value(name).dtype);
+  const isReal = (name: string) => isFloat(op.value(name).dtype) || isNarrowFloat(op.value(name).dtype);
   for (const node of nodes) {
     const from = node.inputs.filter((n) => active.has(n));
     if (from.length === 0) continue;

@@ -18,7 +18,7 @@ import {
   wholeNumber,
   wrongSize,
 } from '#models/onnx/read.ts';
-import { BYTES_PER_ELEMENT, type DType, isFloat } from '#models/tensor/tensor.ts';
+import { type DType, isFloat, sizeBytes } from '#models/tensor/tensor.ts';
 import type { GraphSignature, SignaturePort, WeightFile } from './types.ts';
 
 const AGAIN = 'Export or copy the model again.';
@@ -199,7 +199,7 @@ function readTensor(r: ProtoStream, found: Found): { name: string; dtype: DType 
   }
   const dtype = dtypeOf(dataType);
   const elements = elementCount(name, dims);
-  const neededBytes = dtype === undefined ? undefined : elements * BYTES_PER_ELEMENT[dtype];
+  const neededBytes = dtype === undefined ? undefined : sizeBytes(dtype, elements);
   if (isExternal) {
     const length = wholeNumber(entries.get('length') ?? String(neededBytes ?? 0));
     const offset = wholeNumber(entries.get('offset') ?? '0');

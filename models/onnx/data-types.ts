@@ -16,11 +16,21 @@ export const DATA_TYPE: Readonly<Record<DType, number>> = {
   uint32: 12,
   uint64: 13,
   bfloat16: 16,
+  float8e4m3fn: 17,
+  float8e4m3fnuz: 18,
+  float8e5m2: 19,
+  float8e5m2fnuz: 20,
+  uint4: 21,
+  int4: 22,
+  float4e2m1: 23,
+  float8e8m0: 24,
+  uint2: 25,
+  int2: 26,
 };
 
 const BY_NUMBER = new Map(Object.entries(DATA_TYPE).map(([dtype, n]) => [n, dtype as DType]));
 
-/** The element type of a `TensorProto.DataType` number; undefined for complex, 8-bit and 4-bit float types, and rubbish. */
+/** The element type of a `TensorProto.DataType` number; undefined for complex types and rubbish. */
 export function dtypeOf(dataType: number): DType | undefined {
   return BY_NUMBER.get(dataType);
 }

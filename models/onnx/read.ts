@@ -27,14 +27,8 @@ import {
 } from '#models/onnx/ir.ts';
 import { ProtoFault, ProtoReader } from '#models/onnx/proto.ts';
 import { describeNode, subgraphs } from '#models/onnx/traverse.ts';
-import {
-  allocate,
-  BYTES_PER_ELEMENT,
-  type DType,
-  fromBytes,
-  type Tensor,
-  type TypedArrays,
-} from '#models/tensor/tensor.ts';
+import { PACKED_BITS } from '#models/tensor/narrow.ts';
+import { allocate, type DType, fromBytes, sizeBytes, type Tensor, type TypedArrays } from '#models/tensor/tensor.ts';
 
 export { loadInitializer } from '#models/onnx/external.ts';
 
@@ -493,19 +487,22 @@ function parseTensor(r: ProtoReader): [name: string, init: Initializer] {
     throw new NorthlightError(
       'onnx/unsupported-type',
       `The tensor "${name}" has element type ${dataType}, which is not supported.`,
-      'Export the model with standard number types (4-bit, 8-bit float and complex types cannot be read).',
+      'Export the model with standard number types (complex types cannot be read).',
     );
   }
   const n = elementCount(name, dims);
   if (isExternalData) return [name, parseExternal(name, dtype, dims, n, external)];
   if (raw !== undefined || dtype === 'float32' || dtype === 'float64') {
     const bytes = raw ?? (fixed.length === 1 ? fixed[0]! : concatBytes(fixed));
-    if (dtype === 'string' || bytes.length !== n * BYTES_PER_ELEMENT[dtype])
+    if (dtype === 'string' || bytes.length !== sizeBytes(dtype, n))
       throw wrongSize(name, dtype, dims, `${bytes.length} bytes`);
     return [name, fromBytes(dtype, dims, bytes)];
   }
   const values =
     dtype === 'string' ? strings : dtype === 'int64' || dtype === 'uint64' || dtype === 'uint32' ? wide : int32;
+  // Types that share bytes come as bytes here too, one to an entry.
+  if (dtype in PACKED_BITS && int32.length === sizeBytes(dtype, n))
+    return [name, fromBytes(dtype, dims, Uint8Array.from(int32))];
   if (values.length !== n) throw wrongSize(name, dtype, dims, `${values.length} values`);
   if (dtype === 'string') return [name, { dtype, dims, data: strings }];
   const data = allocate(dtype, n) as Exclude<TypedArrays[DType], string[]>;
@@ -552,7 +549,7 @@ function parseExternal(
 ): ExternalTensor {
   const location = entries.get('location') ?? '';
   checkLocation(location, name);
-  const needed = n * BYTES_PER_ELEMENT[dtype];
+  const needed = sizeBytes(dtype, n);
   const offset = wholeNumber(entries.get('offset') ?? '0');
   const length = wholeNumber(entries.get('length') ?? String(needed));
   if (dtype === 'string' || length !== needed || offset === undefined) {

@@ -18,7 +18,7 @@ import {
 } from '#models/onnx/ir.ts';
 import { ProtoWriter } from '#models/onnx/proto.ts';
 import { allGraphs } from '#models/onnx/traverse.ts';
-import { BYTES_PER_ELEMENT, toBytes } from '#models/tensor/tensor.ts';
+import { sizeBytes, toBytes } from '#models/tensor/tensor.ts';
 
 export interface WriteOptions {
   /**
@@ -125,7 +125,7 @@ function planExternal(model: Model, location: string, minBytes: number): Externa
   const plan: ExternalPlan = { initializers: new Map(), data: [] };
   let end = 0;
   for (const [name, init] of model.graph.initializers) {
-    const length = isExternal(init) ? 0 : init.data.length * BYTES_PER_ELEMENT[init.dtype];
+    const length = isExternal(init) ? 0 : sizeBytes(init.dtype, init.data.length);
     if (isExternal(init) || init.dtype === 'string' || length === 0 || length < minBytes) {
       plan.initializers.set(name, init);
       continue;

@@ -1,6 +1,8 @@
 import { NorthlightError } from '#models/errors.ts';
 import type { GraphBuilder, Value } from '#models/onnx/builder.ts';
 import { dtypeOf } from '#models/onnx/data-types.ts';
+import type { Node } from '#models/onnx/ir.ts';
+import { isNarrowFloat } from '#models/tensor/narrow.ts';
 import { BYTES_PER_ELEMENT, type DType, fromNumbers, type Tensor, toNumbers } from '#models/tensor/tensor.ts';
 import {
   broadcastDims,
@@ -290,16 +292,16 @@ export const elementwise: readonly OpDefinition[] = [
     opType: 'Cast',
     sinceVersion: 13,
     infer: ({ x, attrs }) => [{ dtype: castTarget(attrs), dims: x(0).dims }],
-    grad: ({ op, x, dy }) => [op.cast(dy, x(0).dtype)],
-    fold: ([a], attrs) => [fromNumbers(castTarget(attrs), a!.dims, toNumbers(a!))],
+    grad: ({ op, node, x, y, dy }) => [op.cast(widened(node, y.dtype, dy), x(0).dtype)],
+    fold: ([a], attrs) => [fromNumbers(foldable(castTarget(attrs)), a!.dims, toNumbers(a!))],
   }),
   // To the type of its second input, of which it reads nothing else. The importer writes it as Cast.
   defineOp({
     opType: 'CastLike',
     sinceVersion: 15,
     infer: ({ x }) => [{ dtype: x(1).dtype, dims: x(0).dims }],
-    grad: ({ op, x, dy }) => [op.cast(dy, x(0).dtype), null],
-    fold: ([a, like]) => [fromNumbers(like!.dtype, a!.dims, toNumbers(a!))],
+    grad: ({ op, node, x, y, dy }) => [op.cast(widened(node, y.dtype, dy), x(0).dtype), null],
+    fold: ([a, like]) => [fromNumbers(foldable(like!.dtype), a!.dims, toNumbers(a!))],
   }),
   defineOp({
     opType: 'Identity',
@@ -391,6 +393,22 @@ function extremum({ op, inputs, y, dy }: GradContext): Value[] {
 }
 
 /** @throws {NorthlightError} `onnx/dtype` for a type we cannot hold. */
+/** Rounding to 8 bits and fewer has an overflow of its own (`saturate`): left to the runtime. */
+function foldable(dtype: DType): DType {
+  if (BYTES_PER_ELEMENT[dtype] >= 1 && !isNarrowFloat(dtype)) return dtype;
+  throw new NorthlightError('onnx/fold', `A cast to ${dtype} is not computed here.`);
+}
+
+/** dy, unless the cast rounds to a float of 8 bits or fewer. @throws {NorthlightError} `grad/no-rule` */
+function widened(node: Node, dtype: DType, dy: Value): Value {
+  if (!isNarrowFloat(dtype)) return dy;
+  throw new NorthlightError(
+    'grad/no-rule',
+    `No gradient for Cast to ${dtype} at node "${node.name}": rounding an activation to so few bits leaves no slope.`,
+    'Export the model without quantised activations; weights may be stored in that type.',
+  );
+}
+
 function castTarget(attrs: NodeAttributes): DType {
   const code = attrs.int('to');
   const dtype = dtypeOf(code);

@@ -1,6 +1,16 @@
 import { NorthlightError } from '#models/errors.ts';
+import {
+  decodeNarrow,
+  encodeNarrow,
+  isNarrowFloat,
+  type NarrowFloat,
+  type NarrowInteger,
+  PACKED_BITS,
+  packBits,
+  unpackBits,
+} from './narrow.ts';
 
-/** Element types we can hold. float16 and bfloat16 are kept as their raw 16-bit patterns. */
+/** Element types we can hold. float16, bfloat16 and narrower floats are kept as their raw bit patterns. */
 export type DType =
   | 'float32'
   | 'float64'
@@ -15,7 +25,9 @@ export type DType =
   | 'int64'
   | 'uint64'
   | 'bool'
-  | 'string';
+  | 'string'
+  | NarrowInteger
+  | NarrowFloat;
 
 export interface TypedArrays {
   float32: Float32Array;
@@ -32,6 +44,16 @@ export interface TypedArrays {
   uint64: BigUint64Array;
   bool: Uint8Array;
   string: string[];
+  int4: Int8Array;
+  uint4: Uint8Array;
+  int2: Int8Array;
+  uint2: Uint8Array;
+  float8e4m3fn: Uint8Array;
+  float8e4m3fnuz: Uint8Array;
+  float8e5m2: Uint8Array;
+  float8e5m2fnuz: Uint8Array;
+  float8e8m0: Uint8Array;
+  float4e2m1: Uint8Array;
 }
 
 export type TensorData = TypedArrays[DType];
@@ -43,7 +65,7 @@ export interface Tensor<D extends DType = DType> {
   readonly data: TypedArrays[D];
 }
 
-/** Bytes per element; strings have none. */
+/** Bytes per element, below 1 where several share a byte; strings have none. A whole tensor has `sizeBytes`. */
 export const BYTES_PER_ELEMENT: Readonly<Record<DType, number>> = {
   float32: 4,
   float64: 8,
@@ -59,6 +81,16 @@ export const BYTES_PER_ELEMENT: Readonly<Record<DType, number>> = {
   uint64: 8,
   bool: 1,
   string: 0,
+  int4: 0.5,
+  uint4: 0.5,
+  int2: 0.25,
+  uint2: 0.25,
+  float8e4m3fn: 1,
+  float8e4m3fnuz: 1,
+  float8e5m2: 1,
+  float8e5m2fnuz: 1,
+  float8e8m0: 1,
+  float4e2m1: 0.5,
 };
 
 const CONSTRUCTORS = {
@@ -75,6 +107,16 @@ const CONSTRUCTORS = {
   int64: BigInt64Array,
   uint64: BigUint64Array,
   bool: Uint8Array,
+  int4: Int8Array,
+  uint4: Uint8Array,
+  int2: Int8Array,
+  uint2: Uint8Array,
+  float8e4m3fn: Uint8Array,
+  float8e4m3fnuz: Uint8Array,
+  float8e5m2: Uint8Array,
+  float8e5m2fnuz: Uint8Array,
+  float8e8m0: Uint8Array,
+  float4e2m1: Uint8Array,
 } as const;
 
 /** Number of elements of a shape; 1 for a scalar. */
@@ -84,32 +126,42 @@ export function numel(dims: readonly number[]): number {
   return n;
 }
 
+/** Bytes of `count` elements in a file. */
+export const sizeBytes = (dtype: DType, count: number): number => Math.ceil(count * BYTES_PER_ELEMENT[dtype]);
+
 /** A zero-filled (or empty-string-filled) array for `length` elements. */
 export function allocate<D extends DType>(dtype: D, length: number): TypedArrays[D] {
   if (dtype === 'string') return new Array<string>(length).fill('') as TypedArrays[D];
   return new CONSTRUCTORS[dtype as Exclude<DType, 'string'>](length) as TypedArrays[D];
 }
 
-/** Views `bytes` (copied when misaligned) as elements of `dtype`. Little-endian, as ONNX and safetensors are. */
+/** Views `bytes` (copied when misaligned or packed) as elements of `dtype`. Little-endian, as ONNX and safetensors are. */
 export function fromBytes<D extends DType>(dtype: D, dims: readonly number[], bytes: Uint8Array): Tensor<D> {
-  const size = BYTES_PER_ELEMENT[dtype];
   const n = numel(dims);
-  if (dtype === 'string' || bytes.byteLength !== n * size) {
+  const needed = sizeBytes(dtype, n);
+  if (dtype === 'string' || bytes.byteLength !== needed) {
     throw new NorthlightError(
       'tensor/size',
-      `A ${dtype} tensor of shape [${dims.join(', ')}] needs ${n * size} bytes, but ${bytes.byteLength} are there.`,
+      `A ${dtype} tensor of shape [${dims.join(', ')}] needs ${needed} bytes, but ${bytes.byteLength} are there.`,
       'The file is damaged or was cut short: export or copy it again.',
     );
   }
+  if (dtype in PACKED_BITS) {
+    const data = allocate(dtype, n);
+    unpackBits(dtype, bytes, data as Int8Array | Uint8Array);
+    return { dtype, dims, data };
+  }
+  const size = BYTES_PER_ELEMENT[dtype];
   // A Buffer's own slice would be a view: copy through the constructor.
   const aligned = bytes.byteOffset % size === 0 ? bytes : new Uint8Array(bytes);
   const make = CONSTRUCTORS[dtype as Exclude<DType, 'string'>];
   return { dtype, dims, data: new make(aligned.buffer as ArrayBuffer, aligned.byteOffset, n) as TypedArrays[D] };
 }
 
-/** The raw little-endian bytes of a numeric tensor, as a view. */
+/** The raw little-endian bytes of a numeric tensor: a view, but for types that share bytes. */
 export function toBytes(t: Tensor): Uint8Array {
   if (t.dtype === 'string') throw new NorthlightError('tensor/string', 'A string tensor has no raw bytes.');
+  if (t.dtype in PACKED_BITS) return packBits(t.dtype, t.data as Int8Array | Uint8Array);
   const data = t.data as Exclude<TensorData, string[]>;
   return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 }
@@ -149,11 +201,13 @@ export function toNumbers(t: Tensor): number[] {
   if (t.dtype === 'float16') return Array.from(t.data as Uint16Array, decodeFloat16);
   if (t.dtype === 'bfloat16') return Array.from(t.data as Uint16Array, decodeBFloat16);
   if (t.dtype === 'string') throw new NorthlightError('tensor/string', 'A string tensor has no numbers.');
+  const { dtype } = t;
+  if (isNarrowFloat(dtype)) return Array.from(t.data as Uint8Array, (pattern) => decodeNarrow(dtype, pattern));
   return Array.from(t.data as ArrayLike<number | bigint>, Number);
 }
 
 /**
- * A tensor of `dtype` from JavaScript numbers: integers truncate, bool is ≠ 0, 16-bit floats round to nearest even. What no
+ * A tensor of `dtype` from JavaScript numbers: integers truncate, bool is ≠ 0, 16-bit and narrower floats round to nearest even. What no
  * int64 or int32 can hold (the logarithm of zero, on a branch that is then thrown away) becomes the lowest one, as x86 does.
  */
 export function fromNumbers<D extends DType>(dtype: D, dims: readonly number[], values: readonly number[]): Tensor<D> {
@@ -176,8 +230,15 @@ function encodeElement(dtype: DType, v: number): number | bigint {
       return encodeFloat16(v);
     case 'bfloat16':
       return encodeBFloat16(v);
+    case 'int4':
+    case 'int2':
+      return dtype === 'int4' ? (Math.trunc(v) << 28) >> 28 : (Math.trunc(v) << 30) >> 30;
+    case 'uint4':
+      return Math.trunc(v) & 15;
+    case 'uint2':
+      return Math.trunc(v) & 3;
     default:
-      return v;
+      return isNarrowFloat(dtype) ? encodeNarrow(dtype, v) : v;
   }
 }
 

@@ -1,6 +1,6 @@
 import { loadInitializer, placeOf, readExternal } from '#models/onnx/external.ts';
 import { isExternal, type Model } from '#models/onnx/ir.ts';
-import { BYTES_PER_ELEMENT, dimsEqual, numel, toBytes } from '#models/tensor/tensor.ts';
+import { dimsEqual, numel, sizeBytes, toBytes } from '#models/tensor/tensor.ts';
 
 /** Bytes looked at or copied at a time. */
 const PIECE_BYTES = 1 << 24;
@@ -28,7 +28,7 @@ export function equalWeights(model: Model, a: string, b: string): boolean {
     if (x.external.length !== y.external.length) return false;
     if (x.external.location === y.external.location && x.external.offset === y.external.offset) return true;
   }
-  const size = numel(x.dims) * BYTES_PER_ELEMENT[x.dtype];
+  const size = sizeBytes(x.dtype, numel(x.dims));
   // Weights that differ do so at once: a first small piece saves reading the rest.
   const piece = Math.min(size, 1 << 16);
   const [left, right] = [weightBytes(model, a, piece), weightBytes(model, b, piece)];

@@ -1,6 +1,6 @@
 import { fc } from '@fast-check/vitest';
 import type { Attribute, Dim, Graph, Initializer, Model, Node, ValueInfo } from '#models/onnx/ir.ts';
-import { BYTES_PER_ELEMENT, type DType, fromBytes, type Tensor } from '#models/tensor/tensor.ts';
+import { BYTES_PER_ELEMENT, type DType, fromBytes, sizeBytes, type Tensor } from '#models/tensor/tensor.ts';
 
 /** Random models that are valid but mean nothing: every kind of attribute, type, dimension and nesting the IR can hold. */
 
@@ -21,7 +21,7 @@ export const anyTensor: fc.Arbitrary<Tensor> = fc
     if (d === 'string') {
       return fc.array(text, { minLength: n, maxLength: n }).map((data) => ({ dtype: d, dims, data }));
     }
-    const bytes = n * BYTES_PER_ELEMENT[d];
+    const bytes = sizeBytes(d, n);
     return fc.uint8Array({ minLength: bytes, maxLength: bytes }).map((raw) => fromBytes(d, dims, Uint8Array.from(raw)));
   });
 
