@@ -73,7 +73,9 @@ export const generate: Handlers<'generate'> = {
 
   'generate.steering': async () => {
     const { DECODERS } = await import('#pipelines/decoding/index.ts');
-    const decoders = [...DECODERS.values()].map(({ name, title, description, source, countKey, options }) => ({
+    // Rewards of pictures that ship have no gradient, and what needs a file to begin with is for the command line.
+    const usable = [...DECODERS.values()].filter((d) => !d.needsGradient && d.options.safeParse({}).success);
+    const decoders = usable.map(({ name, title, description, source, countKey, options }) => ({
       ...{ name, title, description, source, countKey },
       fields: fieldsOf(options).filter(({ key }) => !NOT_OF_PICTURES.has(key)),
     }));

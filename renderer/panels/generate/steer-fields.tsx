@@ -72,6 +72,7 @@ export function SteerFields() {
           {alpha && (
             <StrengthField
               alpha={Number(option('alpha', alpha.default))}
+              help={alpha.description}
               onChange={(value) => setOption('alpha', value)}
             />
           )}

@@ -8,13 +8,17 @@ const WEAKEST = -1;
 const STRONGEST = 3;
 
 /** How firmly a reward steers: the temperature α on a logarithmic slider, less of it to the right. */
-export function StrengthField({ alpha, onChange }: { alpha: number; onChange(alpha: number): void }) {
+export function StrengthField({
+  alpha,
+  help,
+  onChange,
+}: {
+  alpha: number;
+  help: string;
+  onChange(alpha: number): void;
+}) {
   return (
-    <Field
-      label="Strength"
-      aside={`α ${formatNumber(alpha)}`}
-      help="To the left pictures stay close to what the model makes by itself; to the right the reward decides."
-    >
+    <Field label="Strength" aside={`α ${formatNumber(alpha)}`} help={`${help}. To the right the reward decides more.`}>
       {(control) => (
         <input
           {...control}

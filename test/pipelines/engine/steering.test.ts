@@ -112,5 +112,8 @@ test('a call with steering that cannot work is refused before there is a job', a
   expect(await t.engine.call('jobs.list', {})).toEqual([]);
   const { decoders, rewards } = await t.engine.call('generate.steering', {});
   expect(rewards.map((r) => r.reward)).toContain('warmth');
-  for (const { fields, countKey } of decoders) expect(fields.map((f) => f.key)).toContain(countKey);
+  for (const { name, fields, countKey } of decoders) {
+    expect(fields.map((f) => f.key)).toContain(countKey);
+    expect(() => createSteering(name, {})).not.toThrow();
+  }
 });
