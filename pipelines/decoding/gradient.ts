@@ -43,8 +43,8 @@ export function gradient<S, E>(
   if (slope === undefined) {
     throw new NorthlightError(
       'decode/not-differentiable',
-      'This reward has no gradient, so samples cannot be led along it.',
-      'Use a reward that is an ONNX model, or decode by svdd-pm, smc or tree, which need its value only.',
+      'No gradient of this reward is known here, so samples cannot be led along it.',
+      'Decode by svdd-pm, smc, beam or tree, which need the value of a reward only.',
     );
   }
   return bestOfN(guided(chain, slope, options), score, options);

@@ -49,7 +49,7 @@ export const sampleOptions = z.object({
     .optional()
     .describe('side in pixels of tiles to decode latents in; default: auto, by memory'),
   decode: z
-    .enum(['plain', 'best-of-n', 'smc', 'svdd-mc', 'svdd-pm', 'gradient', 'tree'])
+    .enum(['plain', 'best-of-n', 'smc', 'svdd-mc', 'svdd-pm', 'gradient', 'beam', 'tree', 'revise'])
     .default('plain')
     .describe('how rewards steer sampling'),
   reward: z.array(z.string().min(1)).default([]).describe('SPEC[@WEIGHT]'),

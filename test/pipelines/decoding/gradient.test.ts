@@ -195,7 +195,7 @@ test('a reward without a gradient is refused by name', async () => {
   const steering = createSteering('gradient', {});
   expect(steering.needsGradient).toBe(true);
   expect(() => steering.gaussian({ denoiser: toy.denoiser, schedule: toySchedule(), rows: rowsOf(1) }, first)).toThrow(
-    /has no gradient/,
+    /No gradient of this reward/,
   );
   await toy.close();
 });
