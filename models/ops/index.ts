@@ -15,7 +15,7 @@ import { gemm, matmul } from './matmul.ts';
 import { batchNormalization, groupNormalization, instanceNormalization, layerNormalization } from './normalization.ts';
 import { cumSum, hardmax, oneHot, reverseSequence, topK } from './order.ts';
 import { otherNorms } from './other-norms.ts';
-import { pad } from './pad.ts';
+import { centerCropPad, pad } from './pad.ts';
 import { averagePool, globalAveragePool, globalLpPool, globalMaxPool, lpPool, maxPool, maxUnpool } from './pool.ts';
 import { quantizeOps } from './quantize.ts';
 import { randomOps } from './random.ts';
@@ -36,6 +36,7 @@ export const operators: ReadonlyMap<string, OpDefinition> = new Map(
     ...activations,
     ...shapeOps,
     pad,
+    centerCropPad,
     ...scatterOps,
     scan,
     ...selectionOps,

@@ -108,3 +108,28 @@ export const pad = defineOp({
     return [pickNumbers(t!, from, fill)];
   },
 });
+
+/** What each axis gains before and after, as Pad has it; an odd difference is made up at the end. */
+function centred(c: InferContext): number[] {
+  const { dims } = c.x(0);
+  const wanted = knownInts(c, 1);
+  const axes = c.attrs.has('axes') ? c.attrs.ints('axes') : dims.map((_, i) => i);
+  const given = axes.map((axis, i) => {
+    const n = dims[normalizeAxis(axis, dims.length)]!;
+    const before = Math.trunc((wanted[i]! - n) / 2);
+    return [before, wanted[i]! - n - before] as const;
+  });
+  return fullPads(dims.length, [...given.map(([before]) => before), ...given.map(([, after]) => after)], axes);
+}
+
+/** ONNX `CenterCropPad`: axes cut or padded with zeros around their middle. x `[…]`, shape one size per axis named. */
+export const centerCropPad = defineOp({
+  opType: 'CenterCropPad',
+  sinceVersion: 18,
+  infer: (c) => {
+    const { dtype, dims } = c.x(0);
+    const pads = centred(c);
+    return [{ dtype, dims: dims.map((d, i) => d + pads[i]! + pads[dims.length + i]!) }];
+  },
+  decompose: (c) => [c.op.pad(c.x(0), centred(c))],
+});

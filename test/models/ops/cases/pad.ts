@@ -21,6 +21,12 @@ export const padCases: readonly GradientCase[] = [
     build: (op, x) => op.apply('Pad', [x!, op.i64([0, 1, 0, 2]), op.scalar(0.5, x!.dtype)]),
   },
   one('Pad of named axes', [2, 3, 4], (op, x) => op.apply('Pad', [x!, op.i64([1, 0, 2, 1]), null, op.i64([-1, 0])])),
+  one('CenterCropPad of odd and even differences both ways', [3, 4, 6, 5], (op, x) =>
+    op.apply('CenterCropPad', [x!, op.i64([6, 6, 3, 3])]),
+  ),
+  one('CenterCropPad of named axes', [2, 5, 4], (op, x) =>
+    op.apply('CenterCropPad', [x!, op.i64([7, 2])], { axes: [-1, 1] }),
+  ),
   one('Pad that also cuts', [4, 5], (op, x) => op.apply('Pad', [x!, op.i64([-1, 2, 1, -2])])),
   ...['reflect', 'edge', 'wrap'].flatMap((name) => [
     mode(name, [1, 2, 4, 5], [0, 0, 1, 2, 0, 0, 1, 2]),
