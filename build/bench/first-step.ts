@@ -41,6 +41,19 @@ export async function measure(options: { rounds?: number } = {}): Promise<FirstS
       },
     },
   });
+  // Listened to from the start: a short job may end before anybody asks.
+  const endings = new Map<string, () => void>();
+  const endedAlready = new Set<string>();
+  engine.subscribe((name, payload) => {
+    if (name !== 'job' || !('state' in payload) || payload.state === 'queued' || payload.state === 'running') return;
+    endedAlready.add(payload.id);
+    endings.get(payload.id)?.();
+  });
+  const ended = (id: string) =>
+    new Promise<void>((done) => {
+      endings.set(id, done);
+      if (endedAlready.has(id)) done();
+    });
   const times: { ready: number; first: number }[] = [];
   try {
     for (let i = -1; i < (options.rounds ?? ROUNDS); i++) {
@@ -59,7 +72,7 @@ export async function measure(options: { rounds?: number } = {}): Promise<FirstS
       });
       const time = { ready: await readyAt, first: await firstAt };
       if (i >= 0) times.push(time);
-      await ended(engine, job.id);
+      await ended(job.id);
     }
   } finally {
     await engine.close();
@@ -68,15 +81,4 @@ export async function measure(options: { rounds?: number } = {}): Promise<FirstS
   }
   const median = (of: (t: { ready: number; first: number }) => number) => Math.round(quantile(times.map(of), 0.5));
   return { readyMs: median((t) => t.ready), firstStepMs: median((t) => t.first), rounds: times.length };
-}
-
-function ended(engine: ReturnType<typeof createEngine>, id: string): Promise<void> {
-  return new Promise((done) => {
-    const stop = engine.subscribe((name, payload) => {
-      if (name !== 'job' || !('state' in payload) || payload.id !== id) return;
-      if (payload.state === 'queued' || payload.state === 'running') return;
-      stop();
-      done();
-    });
-  });
 }
