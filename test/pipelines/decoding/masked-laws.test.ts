@@ -29,7 +29,7 @@ const SOFT_VALUE = new Map([
   ['2,1', 0.752912],
 ]);
 
-vi.setConfig({ testTimeout: 120_000 });
+vi.setConfig({ testTimeout: 300_000 });
 const DRAWS = 200_000;
 /** Rows that run side by side. */
 const AT_ONCE = 20_000;
