@@ -55,7 +55,8 @@ const REGISTRIES: readonly Registry[] = [
   {
     kind: 'decoders',
     folder: 'pipelines/decoding',
-    share: ['ask', 'chain', 'differentiable', 'lockstep', 'search-tree', 'value', 'value-training', 'weights'],
+    share: ['plain', 'ask', 'chain', 'differentiable', 'lockstep', 'search-tree', 'value', 'value-training', 'weights'],
+    testsIn: 'pipelines',
   },
   {
     kind: 'rewards',

@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import { NorthlightError } from '#models/errors.ts';
 import type { Decoding, DifferentiableReward, Score } from '#pipelines/sampling/steering.ts';
-import { bestOfN } from './best-of-n.ts';
 import type { Chain } from './chain.ts';
+import { bestOfEach, plain } from './plain.ts';
 
 export const gradientOptions = z.object({
   strength: z
@@ -47,7 +47,11 @@ export function gradient<S, E>(
       'Decode by svdd-pm, smc, beam or tree, which need the value of a reward only.',
     );
   }
-  return bestOfN(guided(chain, slope, options), score, options);
+  return led(guided(chain, slope, options), score, options.candidates);
+}
+
+async function* led<S, E>(chain: Chain<S, E>, score: Score, candidates: number): Decoding {
+  return bestOfEach(yield* plain(chain, score), candidates);
 }
 
 /** The chain of a network that leans towards the reward. */

@@ -9,10 +9,10 @@ import { gradient, gradientOptions } from './gradient.ts';
 import { maskedChain } from './masked-chain.ts';
 import { revise, reviseOptions } from './revise.ts';
 import { smc, smcOptions } from './smc.ts';
-import { isBranched, svdd, svddOptions } from './svdd.ts';
 import { svddMc, svddMcOptions } from './svdd-mc.ts';
+import { svddPm, svddPmOptions, svddPmWork } from './svdd-pm.ts';
 import { tree, treeOptions } from './tree.ts';
-import { completionValue, guessValue, type ValueFunction } from './value.ts';
+import { predicted, predictedValue } from './value.ts';
 
 /** Calls for one sample. Plain sampling takes as many of the denoiser as there are steps, and none of the reward. */
 export interface DecodingWork {
@@ -45,24 +45,8 @@ function defineDecoder<S extends z.ZodObject>(decoder: Decoder<S>): Decoder {
   return decoder as unknown as Decoder;
 }
 
-const predicted = {
-  value: z
-    .enum(['guess', 'completions'])
-    .default('guess')
-    .describe('What an unfinished sample is worth: the reward of the best guess, or of random completions (sequences)'),
-  draws: z.int().min(1).max(64).default(4).describe('Random completions of each candidate'),
-};
-
 /** Of methods that have no other use for one. */
 const completionAlpha = z.number().gt(0).default(0.1).describe('Temperature of the average over random completions');
-
-function predictedValue<C, E>(
-  chain: Chain<C, E>,
-  score: Score,
-  o: { value: 'guess' | 'completions'; draws: number; alpha: number },
-): ValueFunction<C, E> {
-  return o.value === 'guess' ? guessValue(chain, score) : completionValue(chain, score, o);
-}
 
 const decoders: readonly Decoder[] = [
   defineDecoder({
@@ -96,17 +80,11 @@ const decoders: readonly Decoder[] = [
     description:
       'Several candidates at every step; goes on with one, by the reward of what it would become. M times the work.',
     source: 'Li et al. 2024, arXiv:2408.08252',
-    options: svddOptions.extend(predicted),
+    options: svddPmOptions,
     countKey: 'candidates',
     perSample: () => 1,
-    work: (o, steps) => {
-      const branched = Array.from({ length: steps }, (_, i) => i + 1 < steps && isBranched(i, steps, o));
-      const drawn = branched.map((b) => (b ? o.candidates : 1));
-      const looked = branched.reduce((n, b) => n + (b ? o.candidates : 0), 1);
-      // What is drawn at a step is asked about before the next; a start is one.
-      return { denoiserCalls: 1 + drawn.slice(0, -1).reduce((a, b) => a + b, 0), rewardCalls: looked };
-    },
-    run: (chain, score, o) => svdd(chain, predictedValue(chain, score, o), score, o),
+    work: svddPmWork,
+    run: svddPm,
   }),
   defineDecoder({
     name: 'svdd-mc',

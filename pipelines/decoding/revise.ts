@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import { NorthlightError } from '#models/errors.ts';
 import type { Clean, Decoded, DecodingStep, Score } from '#pipelines/sampling/steering.ts';
-import { bestOfN } from './best-of-n.ts';
 import type { Chain, Restart } from './chain.ts';
+import { plain } from './plain.ts';
 import { svdd, svddOptions } from './svdd.ts';
 import type { ValueFunction } from './value.ts';
 
@@ -64,9 +64,7 @@ export async function* revise<S, E>(
       yield { ...next.value, step: ++taken, total };
     }
   }
-  const first = given
-    ? { samples: given, rewards: await score(given, rows) }
-    : yield* shown(bestOfN(chain, score, { candidates: 1 }));
+  const first = given ? { samples: given, rewards: await score(given, rows) } : yield* shown(plain(chain, score));
   let { samples, rewards } = first;
   const rounds: RevisionCounts[] = [];
   for (const [n, step] of starts.entries()) {

@@ -1,3 +1,4 @@
+import { z } from 'zod';
 import type { Clean, Score } from '#pipelines/sampling/steering.ts';
 import type { At, Chain } from './chain.ts';
 import { logMeanExp } from './weights.ts';
@@ -54,6 +55,24 @@ export function completionValue<S, E>(
       });
     },
   };
+}
+
+/** Options of decoders that look at what unfinished samples would become. */
+export const predicted = {
+  value: z
+    .enum(['guess', 'completions'])
+    .default('guess')
+    .describe('What an unfinished sample is worth: the reward of the best guess, or of random completions (sequences)'),
+  draws: z.int().min(1).max(64).default(4).describe('Random completions of each candidate'),
+};
+
+/** The value that {@link predicted} options ask for. */
+export function predictedValue<C, E>(
+  chain: Chain<C, E>,
+  score: Score,
+  o: { value: 'guess' | 'completions'; draws: number; alpha: number },
+): ValueFunction<C, E> {
+  return o.value === 'guess' ? guessValue(chain, score) : completionValue(chain, score, o);
 }
 
 /** Scores each distinct sample of a row once. */

@@ -19,7 +19,7 @@ import { createModuleReward } from './module.ts';
 import { createOnnxReward } from './onnx.ts';
 import { paletteDistance } from './palette-distance.ts';
 import { createPromptAgreement, promptAgreement } from './prompt-agreement.ts';
-import { type Definition, openProperty, rewardOfItems } from './property.ts';
+import { type Definition, rewardOfDefinition } from './property.ts';
 import { sequenceRewards } from './sequences/index.ts';
 import { sharpness } from './sharpness.ts';
 import { parseOptions, parseRewardSpec } from './spec.ts';
@@ -111,8 +111,7 @@ async function openReward(spec: string, { provider, threads }: RewardHost): Prom
       `${suggestion(name, known)} Rewards are ${[...known, ...Object.values(REWARD_SOURCES)].join(', ')}.`.trim(),
     );
   }
-  const { measure, kind } = openProperty(definition, parseOptions(definition, rest));
-  return rewardOfItems({ name: spec, higherIsBetter: definition.higherIsBetter ?? true, kinds: [kind] }, measure);
+  return rewardOfDefinition(definition, parseOptions(definition, rest), spec);
 }
 
 /**

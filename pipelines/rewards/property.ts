@@ -67,3 +67,9 @@ export function rewardOfItems(
     close: async () => {},
   };
 }
+
+/** The reward of one definition. @param name as it was asked for. */
+export function rewardOfDefinition(definition: Definition, options: Record<string, unknown>, name: string): Reward {
+  const { measure, kind } = openProperty(definition, options);
+  return rewardOfItems({ name, higherIsBetter: definition.higherIsBetter ?? true, kinds: [kind] }, measure);
+}
