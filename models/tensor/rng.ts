@@ -160,7 +160,19 @@ export class Rng {
 
   /** Fills `out` with what repeated `normal()` would give, rounded to float32, and returns it. */
   fillNormal(out: Float32Array): Float32Array {
-    for (let i = 0; i < out.length; i++) out[i] = this.normal();
+    let i = 0;
+    // What is left of an earlier draw first; then each block of four words is one pair.
+    while (i < out.length && (this.#left > 0 || !Number.isNaN(this.#spare))) out[i++] = this.normal();
+    for (; i + 1 < out.length; i += 2) {
+      const w = this.#block();
+      const u = ((w[0]! >>> 0) * 0x100000 + (w[1]! >>> 12) + 0.5) * 2 ** -52;
+      const v = ((w[2]! >>> 0) * 0x100000 + (w[3]! >>> 12) + 0.5) * 2 ** -52;
+      const radius = Math.sqrt(-2 * Math.log(u));
+      const angle = TWO_PI * v;
+      out[i] = radius * Math.cos(angle);
+      out[i + 1] = radius * Math.sin(angle);
+    }
+    if (i < out.length) out[i] = this.normal();
     return out;
   }
 
@@ -171,15 +183,21 @@ export class Rng {
   }
 
   #next(): number {
-    this.#words ??= new Int32Array(4);
     if (this.#left === 0) {
-      const id = this.#id;
-      philox4x32(this.#counter, this.#counterHigh, id[2]!, id[3]!, id[0]!, id[1]!, this.#words);
-      this.#counter = (this.#counter + 1) | 0;
-      if (this.#counter === 0) this.#counterHigh++;
+      this.#block();
       this.#left = 4;
     }
-    return this.#words[4 - this.#left--]!;
+    return this.#words![4 - this.#left--]!;
+  }
+
+  /** The next four words, whatever is left of the last. */
+  #block(): Int32Array {
+    const id = this.#id;
+    this.#words ??= new Int32Array(4);
+    philox4x32(this.#counter, this.#counterHigh, id[2]!, id[3]!, id[0]!, id[1]!, this.#words);
+    this.#counter = (this.#counter + 1) | 0;
+    if (this.#counter === 0) this.#counterHigh++;
+    return this.#words;
   }
 }
 

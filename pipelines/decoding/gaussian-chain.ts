@@ -3,7 +3,7 @@ import { Rng } from '#models/tensor/rng.ts';
 import { numel } from '#models/tensor/tensor.ts';
 import type { Denoiser } from '#pipelines/sampling/denoiser.ts';
 import { type GaussianMoments, gaussianMoments } from '#pipelines/sampling/gaussian-step.ts';
-import { initialNoiseOf, notFinite, type SampleRow } from '#pipelines/sampling/loop.ts';
+import { allFinite, initialNoiseOf, notFinite, type SampleRow } from '#pipelines/sampling/loop.ts';
 import type { GaussianSchedule } from '#pipelines/schedulers/types.ts';
 import type { Chain } from './chain.ts';
 
@@ -66,7 +66,7 @@ export function gaussianChain<C>(
         const z = (candidate === 0 ? own : own.fork('candidate', candidate)).fillNormal(new Float32Array(size));
         for (let d = 0; d < size; d++) next[d] = mean[d]! + std * z[d]!;
       } else next.set(mean);
-      if (!next.every(Number.isFinite)) throw notFinite(index, i, steps.length);
+      if (!allFinite(next)) throw notFinite(index, i, steps.length);
       return next;
     },
     guess: (i, { state }, said) => Float32Array.from(momentsOf(i, state, said).clean),

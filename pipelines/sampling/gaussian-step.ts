@@ -9,18 +9,22 @@ export interface GaussianMoments {
   readonly clean: Float64Array;
 }
 
-/** `sample·x + output·modelOutput`, and the predicted clean sample; clamping that moves the mean along. x, output: `[D]`. */
+/**
+ * `sample·x + output·modelOutput`, and the predicted clean sample; clamping that moves the mean along. x, output: `[D]`.
+ * @param into arrays to write to, where what they held is no longer needed.
+ */
 export function gaussianMoments(
   schedule: Pick<GaussianSchedule, 'clipSampleRange' | 'dynamicThreshold'>,
   step: GaussianStep,
   x: Float32Array,
   output: Float32Array,
+  into?: GaussianMoments,
 ): GaussianMoments {
   const size = x.length;
-  const x0 = new Float64Array(size);
+  const x0 = into?.clean ?? new Float64Array(size);
   for (let d = 0; d < size; d++) x0[d] = step.x0Sample * x[d]! + step.x0Output * output[d]!;
   const clean = limit(x0, schedule);
-  const mean = new Float64Array(size);
+  const mean = into?.mean ?? new Float64Array(size);
   for (let d = 0; d < size; d++) mean[d] = step.sample * x[d]! + step.output * output[d]!;
   if (clean !== x0) for (let d = 0; d < size; d++) mean[d]! += step.x0Weight * (clean[d]! - x0[d]!);
   return { mean, clean };

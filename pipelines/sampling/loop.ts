@@ -75,6 +75,7 @@ export async function* sampleLoop<C>(options: SampleLoopOptions<C>): AsyncGenera
     t.states.set(samples.subarray(row * size, (row + 1) * size), 0);
   });
   const conditions = rows.map((row) => row.condition);
+  const scratch = { mean: new Float64Array(size), clean: new Float64Array(size) };
   const z = new Float32Array(size);
   const remembered = Math.max(...steps.map((step) => step.past.length));
   /** Earlier evaluations, the latest first. */
@@ -96,7 +97,8 @@ export async function* sampleLoop<C>(options: SampleLoopOptions<C>): AsyncGenera
       const offset = row * size;
       if (step.std > 0) new Rng(seed).fork('noise', index, i).fillNormal(z);
       const own = samples.subarray(offset, offset + size);
-      const { mean, clean: guess } = gaussianMoments(schedule, step, own, output.subarray(offset, offset + size));
+      const said = output.subarray(offset, offset + size);
+      const { mean, clean: guess } = gaussianMoments(schedule, step, own, said, scratch);
       clean?.set(guess, offset);
       for (const [k, { sample, output: share }] of step.past.entries()) {
         const before = past[k]!;
@@ -104,9 +106,10 @@ export async function* sampleLoop<C>(options: SampleLoopOptions<C>): AsyncGenera
           mean[d]! += sample * before.samples[offset + d]! + share * before.output[offset + d]!;
         }
       }
-      for (let d = 0; d < size; d++) next[offset + d] = step.std > 0 ? mean[d]! + step.std * z[d]! : mean[d]!;
       const state = next.subarray(offset, offset + size);
-      if (!state.every(Number.isFinite)) throw notFinite(index, i, steps.length);
+      if (step.std > 0) for (let d = 0; d < size; d++) state[d] = mean[d]! + step.std * z[d]!;
+      else state.set(mean);
+      if (!allFinite(state)) throw notFinite(index, i, steps.length);
       const trajectory = trajectories?.[row];
       if (trajectory !== undefined) {
         trajectory.states.set(state, (i + 1) * size);
@@ -197,6 +200,13 @@ function refuseWithoutLogProb(schedule: GaussianSchedule, known: boolean): void 
 
 function isPreview(every: number | undefined, i: number): boolean {
   return every !== undefined && every > 0 && (i + 1) % every === 0;
+}
+
+/** x − x is 0 for a number, and no number for the rest. */
+export function allFinite(xs: Float32Array): boolean {
+  let sum = 0;
+  for (let i = 0; i < xs.length; i++) sum += xs[i]! - xs[i]!;
+  return sum === 0;
 }
 
 /** The error of a chain that left the numbers. */
