@@ -33,6 +33,7 @@ const INTRODUCED: readonly (readonly [opset: number, names: string])[] = [
   [20, 'AffineGrid Gelu'],
   [23, 'Attention RMSNormalization RotaryEmbedding'],
   [24, 'Swish'],
+  [26, 'CumProd'],
 ];
 const introduced = new Map(INTRODUCED.flatMap(([opset, names]) => names.split(' ').map((name) => [name, opset])));
 

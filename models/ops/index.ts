@@ -7,13 +7,14 @@ import { contribOps } from './contrib/index.ts';
 import { refusedHint } from './contrib/refused.ts';
 import { conv, convTranspose } from './conv.ts';
 import { type InferContext, NodeAttributes, type OpDefinition } from './define.ts';
+import { det } from './determinant.ts';
 import { einsum } from './einsum.ts';
 import { elementwise } from './elementwise.ts';
 import { affineGrid, gridSample } from './grid-sample.ts';
 import { negativeLogLikelihoodLoss, softmaxCrossEntropyLoss } from './losses.ts';
 import { gemm, matmul } from './matmul.ts';
 import { batchNormalization, groupNormalization, instanceNormalization, layerNormalization } from './normalization.ts';
-import { cumSum, hardmax, oneHot, reverseSequence, topK } from './order.ts';
+import { cumProd, cumSum, hardmax, oneHot, reverseSequence, topK } from './order.ts';
 import { otherNorms } from './other-norms.ts';
 import { centerCropPad, pad } from './pad.ts';
 import { averagePool, globalAveragePool, globalLpPool, globalMaxPool, lpPool, maxPool, maxUnpool } from './pool.ts';
@@ -42,6 +43,7 @@ export const operators: ReadonlyMap<string, OpDefinition> = new Map(
     ...selectionOps,
     topK,
     cumSum,
+    cumProd,
     reverseSequence,
     oneHot,
     hardmax,
@@ -51,6 +53,7 @@ export const operators: ReadonlyMap<string, OpDefinition> = new Map(
     ...reductions,
     matmul,
     gemm,
+    det,
     einsum,
     conv,
     convTranspose,

@@ -1,6 +1,6 @@
 import type { Value } from '#models/onnx/builder.ts';
 import { fromNumbers, numel, toNumbers } from '#models/tensor/tensor.ts';
-import { defineOp, type InferContext, normalizeAxis } from './define.ts';
+import { defineOp, type InferContext, normalizeAxis, type OpDefinition } from './define.ts';
 import { knownInts } from './shape.ts';
 
 const nulls = (c: InferContext) => c.inputs.slice(1).map(() => null);
@@ -26,6 +26,28 @@ export const topK = defineOp({
   },
 });
 
+/** What a known tensor's running sums or products are, along the axis that the second input names. */
+const running =
+  (start: number, combine: (a: number, b: number) => number): NonNullable<OpDefinition['fold']> =>
+  ([t, at], attrs) => {
+    const { dims, dtype } = t!;
+    const axis = normalizeAxis(toNumbers(at!)[0]!, dims.length);
+    const values = toNumbers(t!);
+    const [n, step] = [dims[axis]!, numel(dims.slice(axis + 1))];
+    const out = [...values];
+    for (let first = 0; first < values.length; first++) {
+      if (Math.floor(first / step) % n !== 0) continue;
+      let total = start;
+      for (let i = 0; i < n; i++) {
+        const k = first + (attrs.int('reverse', 0) === 1 ? n - 1 - i : i) * step;
+        const before = total;
+        total = combine(total, values[k]!);
+        out[k] = attrs.int('exclusive', 0) === 1 ? before : total;
+      }
+    }
+    return [fromNumbers(dtype, dims, out)];
+  };
+
 /** Running sums; the adjoint runs the other way. */
 export const cumSum = defineOp({
   opType: 'CumSum',
@@ -38,24 +60,36 @@ export const cumSum = defineOp({
     }),
     null,
   ],
-  fold: ([t, at], attrs) => {
-    const { dims, dtype } = t!;
-    const axis = normalizeAxis(toNumbers(at!)[0]!, dims.length);
-    const values = toNumbers(t!);
-    const [n, step] = [dims[axis]!, numel(dims.slice(axis + 1))];
-    const out = [...values];
-    for (let start = 0; start < values.length; start++) {
-      if (Math.floor(start / step) % n !== 0) continue;
-      let sum = 0;
-      for (let i = 0; i < n; i++) {
-        const k = start + (attrs.int('reverse', 0) === 1 ? n - 1 - i : i) * step;
-        const before = sum;
-        sum += values[k]!;
-        out[k] = attrs.int('exclusive', 0) === 1 ? before : sum;
-      }
-    }
-    return [fromNumbers(dtype, dims, out)];
+  fold: running(0, (a, b) => a + b),
+});
+
+/**
+ * Running products, written as log₂ n products of the tensor with itself moved along (Hillis and Steele 1986): nothing is
+ * divided by, so that the gradient is right at zeros too.
+ */
+export const cumProd = defineOp({
+  opType: 'CumProd',
+  sinceVersion: 26,
+  infer: ({ x }) => [x(0)],
+  decompose: (c) => {
+    const { op, x, attrs } = c;
+    const { dims, dtype } = x(0);
+    const axis = normalizeAxis(knownInts(c, 1)[0]!, dims.length);
+    const n = dims[axis]!;
+    const reverse = attrs.int('reverse', 0) === 1;
+    /** Moved by `by` places, with ones where nothing comes from. */
+    const moved = (v: Value, by: number): Value => {
+      const ones = op.expand(
+        op.scalar(1, dtype),
+        dims.map((d, i) => (i === axis ? by : d)),
+      );
+      return op.concat(reverse ? [op.slice(v, axis, by, n), ones] : [ones, op.slice(v, axis, 0, n - by)], axis);
+    };
+    let y = attrs.int('exclusive', 0) === 1 && n > 0 ? moved(x(0), 1) : x(0);
+    for (let by = 1; by < n; by *= 2) y = op.mul(y, moved(y, by));
+    return [y];
   },
+  fold: running(1, (a, b) => a * b),
 });
 
 /** Reverses the beginning of each row, as long as the row says: its own inverse, so its own adjoint. */

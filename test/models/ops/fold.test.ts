@@ -112,12 +112,14 @@ const cases: readonly FoldCase[] = [
     inputs: [b, i64([2, 1], [-1, 0]), i64([2], [3, 1])],
     attributes: { reduction: str(reduction) },
   })),
-  ...[0, 1].flatMap((exclusive) =>
-    [0, 1].map((reverse) => ({
-      opType: 'CumSum',
-      inputs: [a, scalar(exclusive)],
-      attributes: { exclusive: int(exclusive), reverse: int(reverse) },
-    })),
+  ...['CumSum', 'CumProd'].flatMap((opType) =>
+    [0, 1].flatMap((exclusive) =>
+      [0, 1].map((reverse) => ({
+        opType,
+        inputs: [a, scalar(exclusive)],
+        attributes: { exclusive: int(exclusive), reverse: int(reverse) },
+      })),
+    ),
   ),
   ...['HannWindow', 'HammingWindow', 'BlackmanWindow'].flatMap((opType) => [
     { opType, inputs: [scalar(7)] },
@@ -228,7 +230,7 @@ async function runNode(c: FoldCase, dtypes: readonly DType[]): Promise<Tensor[]>
   const model: Model = {
     irVersion: 10,
     producerName: 'test',
-    opsets: new Map([['', 21]]),
+    opsets: new Map([['', Math.max(WORKING_OPSET, operators.get(c.opType)!.sinceVersion)]]),
     metadata: new Map(),
     graph: {
       name: 'fold',

@@ -3,6 +3,7 @@ import { activationCases } from './activations.ts';
 import { attentionCases } from './attention.ts';
 import { contribCases } from './contrib.ts';
 import { convCases } from './conv.ts';
+import { determinantCases } from './determinant.ts';
 import { einsumCases } from './einsum.ts';
 import { elementwiseCases } from './elementwise.ts';
 import { lossCases } from './losses.ts';
@@ -28,6 +29,7 @@ export const gradientCases: Readonly<Record<string, readonly GradientCase[]>> = 
   attention: attentionCases,
   contrib: contribCases,
   conv: convCases,
+  determinant: determinantCases,
   einsum: einsumCases,
   elementwise: elementwiseCases,
   losses: lossCases,

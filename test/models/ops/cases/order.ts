@@ -29,6 +29,22 @@ export const orderCases: readonly GradientCase[] = [
       }),
     ),
   ),
+  ...[0, 1].flatMap((exclusive) =>
+    [0, 1].map(
+      (reverse): GradientCase => ({
+        title: `CumProd${exclusive ? ', exclusive' : ''}${reverse ? ', from the end' : ''}`,
+        inputs: { x: [2, 5, 3] },
+        opset: 26,
+        build: (op, x) => op.apply('CumProd', [x!, op.scalar(-2, 'int64')], { exclusive, reverse }),
+      }),
+    ),
+  ),
+  {
+    title: 'CumProd over a zero',
+    inputs: { x: [[4], (rng) => [rng.normal(), 0, rng.normal(), rng.normal()]] },
+    opset: 26,
+    build: (op, x) => op.apply('CumProd', [x!, op.scalar(0, 'int64')]),
+  },
   ...[0, 1].map(
     (batch): GradientCase => ({
       title: `ReverseSequence, batch axis ${batch}`,
