@@ -11,7 +11,8 @@ import { findFolder, optionalJson } from './find-folder.ts';
 import { foreignReason } from './foreign.ts';
 import { precisionInWords, sizesInWords } from './in-words.ts';
 import { openModelFolder } from './model-folder.ts';
-import { isSequenceFolder, openSequenceModel } from './sequence-model.ts';
+import type { Molecule } from './sequence-config.ts';
+import { isSequenceFolder, openSequenceModel, type SequenceModel } from './sequence-model.ts';
 import { readSignature } from './signature.ts';
 import type { Component, FoundFolder, GraphSignature, SignaturePort } from './types.ts';
 
@@ -62,6 +63,22 @@ export interface SamplingFacts {
   readonly schedulerConfig: Readonly<Record<string, unknown>>;
 }
 
+/** What a model of sequences asks of whoever makes sequences with it. */
+export interface SequenceFacts {
+  readonly kind: 'masked' | 'one-hot';
+  readonly alphabet: string;
+  readonly molecule: Molecule;
+  readonly shortest: number;
+  readonly longest: number;
+  readonly classes: readonly string[];
+  /** Whether a class has to be named. */
+  readonly needsClass: boolean;
+  /** Whether it learnt to do without a class, so that it can be guided towards one. */
+  readonly guided: boolean;
+  /** `scheduler_config.json`. */
+  readonly schedulerConfig: Readonly<Record<string, unknown>>;
+}
+
 /** What a path holds, whether it can run, and what to do about what cannot. */
 export interface DoctorReport {
   readonly path: string;
@@ -84,6 +101,8 @@ export interface DoctorReport {
   readonly height: number;
   /** How pictures are made with it; null where none can be. */
   readonly sampling: SamplingFacts | null;
+  /** How sequences are made with it; null where none can be. */
+  readonly sequence: SequenceFacts | null;
   readonly parameters: number;
   readonly sizeBytes: number;
   readonly components: readonly ComponentReport[];
@@ -148,6 +167,7 @@ interface Facts {
   readonly width: number;
   readonly height: number;
   readonly sampling: SamplingFacts | null;
+  readonly sequence: SequenceFacts | null;
 }
 
 const NO_FACTS: Facts = {
@@ -158,6 +178,7 @@ const NO_FACTS: Facts = {
   width: 0,
   height: 0,
   sampling: null,
+  sequence: null,
 };
 
 function openImage(found: FoundFolder): { facts: Facts; notes: Finding[] } {
@@ -193,7 +214,8 @@ function openImage(found: FoundFolder): { facts: Facts; notes: Finding[] } {
     );
   }
   const { family, title } = model;
-  const facts: Facts = { family, title, kind: 'image', predictionType, width, height, sampling: samplingOf(model) };
+  const sampling = samplingOf(model);
+  const facts: Facts = { ...NO_FACTS, family, title, kind: 'image', predictionType, width, height, sampling };
   return { facts, notes };
 }
 
@@ -209,14 +231,26 @@ function samplingOf({ defaults, guidance, size, vae, schedulerConfig }: ImageMod
 }
 
 function openSequence(found: FoundFolder): { facts: Facts; notes: Finding[] } {
-  openSequenceModel(found);
-  const masked = found.className.startsWith('Masked');
+  const model = openSequenceModel(found);
+  const masked = model.kind === 'masked';
   const title = masked ? 'Masked diffusion of sequences' : 'Diffusion of one-hot sequences';
   const family = masked ? 'masked-sequence' : 'onehot-sequence';
   return {
-    facts: { ...NO_FACTS, family, title, kind: 'sequence', predictionType: masked ? 'logits' : 'epsilon' },
+    facts: {
+      ...NO_FACTS,
+      ...{ family, title, kind: 'sequence', predictionType: masked ? 'logits' : 'epsilon' },
+      sequence: sequenceFactsOf(model),
+    },
     notes: [],
   };
+}
+
+function sequenceFactsOf(model: SequenceModel): SequenceFacts {
+  const { kind, alphabet, molecule, length, classes, nullClass, schedulerConfig } = model;
+  const [shortest, longest] = length;
+  const needsClass = classes.length > 0 && nullClass === null;
+  const guided = classes.length > 0 && nullClass !== null;
+  return { kind, alphabet, molecule, shortest, longest, classes, needsClass, guided, schedulerConfig };
 }
 
 /** What is wrong with one graph or the weights beside it. */

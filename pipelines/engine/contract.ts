@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { SAMPLERS, type SamplerName } from '#pipelines/schedulers/names.ts';
+import { SAMPLERS, type SamplerName, SEQUENCE_SAMPLERS } from '#pipelines/schedulers/names.ts';
 import { doctorReport, type ModelDoctorReport } from './doctor-schema.ts';
 
 export type { ModelDoctorReport, SamplerName };
@@ -29,11 +29,16 @@ export const job = z.object({
   /** A job that crashed twice in a row is set aside; one crash leaves it paused. */
   crashes: z.number().int(),
   error: plainError.nullable(),
+  /** Jobs that generate: what. */
+  makes: z.enum(['pictures', 'sequences']),
   /** What it made or works on: run, session. */
   runId: z.string().nullable(),
   sessionId: z.string().nullable(),
 });
 export type Job = z.infer<typeof job>;
+
+/** A picture of this project to start from and its mask, by hash, and how much of it may change. */
+const startedFrom = z.object({ picture: z.string(), mask: z.string().nullable(), strength: z.number() });
 
 export const sample = z.object({
   /** Grows with every picture of the project: a short name for long lists. */
@@ -54,6 +59,10 @@ export const sample = z.object({
   width: z.number().int(),
   height: z.number().int(),
   hasTrajectory: z.boolean(),
+  /** Null: made from noise alone. */
+  start: startedFrom.nullable(),
+  /** Layer of the text encoder that its prompt was read from, counted from the one that the model reads: 1. */
+  clipSkip: z.number().int(),
   starred: z.boolean(),
   tags: z.array(z.string()),
   /** What rewards said of it, by reward. */
@@ -62,6 +71,9 @@ export const sample = z.object({
   createdAt: z.string(),
 });
 export type Sample = z.infer<typeof sample>;
+
+/** Samplers of models of sequences: of masks, and those of noise that one-hot models share with pictures. */
+export const SEQUENCE_SCHEDULERS = [...SEQUENCE_SAMPLERS, ...SAMPLERS] as const;
 
 export const model = z.object({
   id: z.string(),
@@ -97,6 +109,24 @@ export const model = z.object({
       sizeMultiple: z.number().int(),
       /** Whether it can start from a picture. */
       startsFromPictures: z.boolean(),
+    })
+    .nullable(),
+  /** How sequences are made with it; null where none can be. */
+  sequence: z
+    .object({
+      alphabet: z.string(),
+      molecule: z.enum(['dna', 'rna', 'protein', 'other']),
+      /** Positions. */
+      shortest: z.number().int(),
+      longest: z.number().int(),
+      classes: z.array(z.string()),
+      /** Whether a class has to be named. */
+      needsClass: z.boolean(),
+      /** Whether it can be guided towards a class. */
+      guided: z.boolean(),
+      defaults: z.object({ steps: z.number().int(), scheduler: z.enum(SEQUENCE_SCHEDULERS), eta: z.number() }),
+      /** Those that can write with it. */
+      samplers: z.array(z.enum(SEQUENCE_SCHEDULERS)),
     })
     .nullable(),
   usable: z.boolean(),
@@ -347,6 +377,8 @@ export const recalled = z.object({
       height: z.number().int(),
     })
     .partial(),
+  /** Null: it started from noise, or from what is not in this project. */
+  start: startedFrom.nullable(),
   /** The model of this project that made it; null: none, the chosen one stays. */
   modelId: z.string().nullable(),
   /** Of the model; null: no adapter. */
@@ -376,6 +408,11 @@ export type Reproduction = z.infer<typeof reproduction>;
 
 /** A picture file that is looked into, at most. */
 export const MAX_PICTURE_BYTES = 64 * 2 ** 20;
+
+const pictureBytes = z.custom<Uint8Array>(
+  (value) => value instanceof Uint8Array && value.length <= MAX_PICTURE_BYTES,
+  'is not a file of at most 64 MiB',
+);
 
 const tuneSettings = z.object({
   algorithm: z.string(),
@@ -518,14 +555,19 @@ export const procedures = {
    */
   'pictures.settings': {
     input: z.object({
-      bytes: z.custom<Uint8Array>(
-        (value) => value instanceof Uint8Array && value.length <= MAX_PICTURE_BYTES,
-        'is not a file of at most 64 MiB',
-      ),
+      bytes: pictureBytes,
       /** The model chosen now. */
       modelId: z.string().nullable().default(null),
     }),
     output: recalled.nullable(),
+  },
+  /**
+   * Keeps a picture file as one of the project's, to start from or as a mask, and says which it is: the same pixels are kept
+   * once. A browser sends it as `POST /picture/keep`.
+   */
+  'pictures.keep': {
+    input: z.object({ bytes: pictureBytes }),
+    output: z.object({ hash: z.string() }),
   },
   /** Makes a picture of the project again from the settings in its file, and compares the two: a short job. */
   'pictures.reproduce': { input: z.object({ sampleId: z.string() }), output: job },

@@ -38,6 +38,19 @@ export const doctorReport = z.object({
       schedulerConfig: z.record(z.string(), z.unknown()).readonly(),
     })
     .nullable(),
+  sequence: z
+    .object({
+      kind: z.enum(['masked', 'one-hot']),
+      alphabet: z.string(),
+      molecule: z.enum(['dna', 'rna', 'protein', 'other']),
+      shortest: z.number(),
+      longest: z.number(),
+      classes: z.array(z.string()).readonly(),
+      needsClass: z.boolean(),
+      guided: z.boolean(),
+      schedulerConfig: z.record(z.string(), z.unknown()).readonly(),
+    })
+    .nullable(),
   parameters: z.number(),
   sizeBytes: z.number(),
   components: z

@@ -101,6 +101,7 @@ export function createJobQueue(options: {
       createdAt: row.createdAt,
       crashes: row.crashes,
       error: row.error,
+      makes: row.origin.makes ?? 'pictures',
       runId: row.runId,
       sessionId: row.sessionId,
     };

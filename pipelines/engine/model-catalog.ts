@@ -2,7 +2,13 @@ import { readdirSync, rmSync, statSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { NorthlightError, toPlainError } from '#models/errors.ts';
 import { programVersion } from '#models/version.ts';
-import { parseSchedulerConfig, samplerOf, samplersFor } from '#pipelines/schedulers/index.ts';
+import {
+  parseMaskedSchedulerConfig,
+  parseSchedulerConfig,
+  SEQUENCE_SAMPLERS,
+  samplerOf,
+  samplersFor,
+} from '#pipelines/schedulers/index.ts';
 import type { Db } from '#pipelines/store/db.ts';
 import { newId } from '#pipelines/store/ids.ts';
 import { modelReports } from '#pipelines/store/model-reports.ts';
@@ -183,6 +189,7 @@ function listed(report: ModelDoctorReport): Omit<ModelReport, 'hash'> {
     height,
     predictionType,
     sampling: samplingOf(report),
+    sequence: sequenceOf(report),
     usable,
     problems,
     description,
@@ -203,6 +210,24 @@ function samplingOf({ sampling, predictionType }: ModelDoctorReport): Model['sam
     defaults: { steps, guidanceScale, scheduler: samplerOf(config), eta },
     samplers: samplersFor(config),
   };
+}
+
+/** Steps of a one-hot model that names none. */
+const ONE_HOT_STEPS = 50;
+
+function sequenceOf({ sequence }: ModelDoctorReport): Model['sequence'] {
+  if (sequence === null) return null;
+  const { kind, schedulerConfig, classes, ...facts } = sequence;
+  if (kind === 'masked') {
+    const { sampler, num_inference_steps: steps } = parseMaskedSchedulerConfig(schedulerConfig);
+    const defaults = { steps, scheduler: sampler, eta: 0 };
+    return { ...facts, classes: [...classes], defaults, samplers: [...SEQUENCE_SAMPLERS] };
+  }
+  const config = parseSchedulerConfig(schedulerConfig);
+  const told = schedulerConfig.num_inference_steps;
+  const steps = typeof told === 'number' ? told : ONE_HOT_STEPS;
+  const defaults = { steps, scheduler: samplerOf(config), eta: 1 };
+  return { ...facts, classes: [...classes], defaults, samplers: samplersFor(config) };
 }
 
 /** Folders directly inside `root` that hold a `model_index.json`, by name. */
@@ -232,6 +257,7 @@ function unreadable(row: ModelRow, copied: boolean, error: unknown): Model {
     height: 0,
     predictionType: '',
     sampling: null,
+    sequence: null,
     usable: false,
     problems: [{ message, hint: hint || 'Put the folder back, or remove the model from the list.' }],
     description: '',

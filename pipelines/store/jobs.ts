@@ -12,6 +12,8 @@ const origin = z.object({
   adapterId: z.string().nullable(),
   adapterA: z.string().nullable(),
   adapterB: z.string().nullable(),
+  /** What a job that generates makes; absent: pictures. */
+  makes: z.enum(['pictures', 'sequences']).optional(),
 });
 export type JobOrigin = z.output<typeof origin>;
 

@@ -50,6 +50,7 @@ export function fakeReport(directory: string): ModelDoctorReport {
       startsFromPictures: true,
       schedulerConfig: { _class_name: 'DDIMScheduler', clip_sample: false },
     },
+    sequence: null,
     parameters: 1,
     sizeBytes: 1,
     components: [],

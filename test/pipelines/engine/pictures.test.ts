@@ -28,7 +28,16 @@ const origin: PictureOrigin = {
 
 const model: Model = {
   ...{ id: 'm1', name: 'Tiny', family: 'f', bundled: false, copied: false, path: '/models/tiny', hash: 'f'.repeat(64) },
-  ...{ parameters: 1, sizeBytes: 1, width: 8, height: 8, predictionType: 'epsilon', sampling: null, usable: true },
+  ...{
+    parameters: 1,
+    sizeBytes: 1,
+    width: 8,
+    height: 8,
+    predictionType: 'epsilon',
+    sampling: null,
+    sequence: null,
+    usable: true,
+  },
   ...{ problems: [], description: '', examplePrompts: [] },
 };
 const adapter: Adapter = {

@@ -321,6 +321,7 @@ function demoReport(path: string): ModelDoctorReport {
           schedulerConfig: { _class_name: 'DDIMScheduler', clip_sample: false },
         }
       : null,
+    sequence: null,
     parameters: 3_240_000,
     sizeBytes: 13_100_000,
     components: [
