@@ -1,5 +1,5 @@
+import { findAllSites, placesOf, type Site } from '#pipelines/sequences/sites.ts';
 import { CELLS, type Cell, MOTIFS, RULES, type Rule } from './motifs.ts';
-import { findAllSites, type Site } from './sites.ts';
 
 /** Log activity of DNA without a single site. */
 export const BASELINE = -0.5;
@@ -27,8 +27,7 @@ export function activityOf(sequence: string): Activity {
   const score = CELLS.map((cell, c) => {
     let sum = BASELINE;
     for (const { name, weights } of MOTIFS) {
-      const places = new Set(sites.get(name)!.map((site) => site.start)).size;
-      sum += weights[c]! * Math.min(places, COUNTED_SITES);
+      sum += weights[c]! * Math.min(placesOf(sites.get(name)!), COUNTED_SITES);
     }
     for (const rule of RULES) {
       if (rule.cell === cell && holds(rule, sites.get(rule.first)!, sites.get(rule.second)!)) sum += rule.bonus;

@@ -1,6 +1,5 @@
 import type { Rng } from '#models/tensor/rng.ts';
-
-export const LETTERS = 'ACGT';
+import { BASES } from '#pipelines/sequences/nucleotides.ts';
 
 /** Shares of A, C, G, T: 42 % GC, as in human DNA between genes. */
 const SHARES = [0.29, 0.21, 0.21, 0.29];
@@ -13,8 +12,8 @@ const TRIPLES: Readonly<Record<string, number>> = { AAA: 1.3, TTT: 1.3 };
 export const TRANSITIONS: Float64Array = (() => {
   const out = new Float64Array(64);
   for (let pair = 0; pair < 16; pair++) {
-    const before = `${LETTERS[pair >> 2]}${LETTERS[pair & 3]}`;
-    const weights = [...LETTERS].map(
+    const before = `${BASES[pair >> 2]}${BASES[pair & 3]}`;
+    const weights = [...BASES].map(
       (c, k) => SHARES[k]! * (PAIRS[`${before[1]}${c}`] ?? 1) * (TRIPLES[`${before}${c}`] ?? 1),
     );
     const total = weights.reduce((a, b) => a + b, 0);
@@ -39,11 +38,11 @@ export const PAIR_SHARES: Float64Array = (() => {
 /** DNA without meaning, `length` ≥ 2 letters. */
 export function drawBackground(length: number, rng: Rng): string {
   const first = draw(PAIR_SHARES, 0, 16, rng.uniform());
-  let sequence = `${LETTERS[first >> 2]}${LETTERS[first & 3]}`;
+  let sequence = `${BASES[first >> 2]}${BASES[first & 3]}`;
   let pair = first;
   while (sequence.length < length) {
     const c = draw(TRANSITIONS, pair * 4, 4, rng.uniform());
-    sequence += LETTERS[c];
+    sequence += BASES[c];
     pair = (pair & 3) * 4 + c;
   }
   return sequence;

@@ -1,6 +1,6 @@
 import { Rng } from '#models/tensor/rng.ts';
 import type { Tensor } from '#models/tensor/tensor.ts';
-import { LETTERS } from './background.ts';
+import { BASES } from '#pipelines/sequences/nucleotides.ts';
 import { drawEnhancer } from './enhancers.ts';
 import { antitheticTimes, type Clean, maskedFeeds } from './masking.ts';
 import { CELLS } from './motifs.ts';
@@ -31,5 +31,5 @@ export function enhancerBatches(options: {
 
 /** Letter numbers of a sequence of A, C, G, T. */
 export function lettersOf(sequence: string): Uint8Array {
-  return Uint8Array.from(sequence, (letter) => LETTERS.indexOf(letter));
+  return Uint8Array.from(sequence, (letter) => BASES.indexOf(letter));
 }

@@ -1,5 +1,5 @@
+import { BASES } from '#pipelines/sequences/nucleotides.ts';
 import { activityOf } from './activity.ts';
-import { LETTERS } from './background.ts';
 import { drawEnhancer, ENHANCER_LENGTH } from './enhancers.ts';
 import { CELLS } from './motifs.ts';
 
@@ -32,7 +32,7 @@ export function drawDataset(options: {
       options.onProgress?.(i);
     }
     const { sequence, cell } = drawEnhancer(seed, from + i);
-    for (let k = 0; k < ENHANCER_LENGTH; k++) tokens[i * ENHANCER_LENGTH + k] = LETTERS.indexOf(sequence[k]!);
+    for (let k = 0; k < ENHANCER_LENGTH; k++) tokens[i * ENHANCER_LENGTH + k] = BASES.indexOf(sequence[k]!);
     cells[i] = CELLS.indexOf(cell);
     const activity = activityOf(sequence);
     for (const [c, name] of CELLS.entries()) activities[i * CELLS.length + c] = activity[name];

@@ -1,7 +1,8 @@
 import { Rng } from '#models/tensor/rng.ts';
-import { drawBackground, LETTERS } from './background.ts';
+import { BASES, IUPAC, reverseComplement } from '#pipelines/sequences/nucleotides.ts';
+import type { Site } from '#pipelines/sequences/sites.ts';
+import { drawBackground } from './background.ts';
 import { CELLS, type Cell, MOTIFS, type Motif, RULES } from './motifs.ts';
-import { IUPAC, reverseComplement, type Site } from './sites.ts';
 
 export const ENHANCER_LENGTH = 200;
 
@@ -71,7 +72,7 @@ function drawPair(cell: Cell, rng: Rng): string {
 }
 
 function drawSite({ consensus }: Motif, rng: Rng): string {
-  return [...consensus].map((c) => rng.pick([...(rng.uniform() < DECAY ? LETTERS : IUPAC[c]!)])).join('');
+  return [...consensus].map((c) => rng.pick([...(rng.uniform() < DECAY ? BASES : IUPAC[c]!)])).join('');
 }
 
 function turned(site: string, rng: Rng): string {

@@ -5,8 +5,8 @@ import { generateSequences } from '#pipelines/sampling/generate-sequences.ts';
 import type { MaskedPipeline } from '#pipelines/sampling/masked-pipeline.ts';
 import { createMaskedSchedule } from '#pipelines/schedulers/index.ts';
 import { moveChance } from '#pipelines/schedulers/masked-config.ts';
+import { BASES } from '#pipelines/sequences/nucleotides.ts';
 import { type Activity, activityOf } from './activity.ts';
-import { LETTERS } from './background.ts';
 import { lettersOf } from './batches.ts';
 import { drawEnhancer } from './enhancers.ts';
 import { approximateLogLikelihood, diversity, motifCorrelation, wordCorrelation } from './metrics.ts';
@@ -145,7 +145,7 @@ async function logLikelihood(pipeline: MaskedPipeline, sequence: string, cell: n
     steps: scheduler.num_inference_steps,
     length: sequence.length,
   });
-  const tokens = Int32Array.from(sequence, (letter) => LETTERS.indexOf(letter));
+  const tokens = Int32Array.from(sequence, (letter) => BASES.indexOf(letter));
   const maskedAt = (time: number) => moveChance(scheduler, time);
   return await approximateLogLikelihood(pipeline.denoiser(1), schedule, tokens, cell, maskedAt, rng);
 }

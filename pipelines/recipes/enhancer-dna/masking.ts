@@ -1,7 +1,7 @@
 import type { Rng } from '#models/tensor/rng.ts';
 import { f32, i64, type Tensor } from '#models/tensor/tensor.ts';
 import { moveChance } from '#pipelines/schedulers/masked-config.ts';
-import { LETTERS } from './background.ts';
+import { BASES } from '#pipelines/sequences/nucleotides.ts';
 import { MASK_ID } from './network.ts';
 
 /** The share of time, and of noise, that is left out at the clean end. */
@@ -31,7 +31,7 @@ export function maskedFeeds(rows: readonly Clean[], times: readonly number[], rn
   const batch = rows.length;
   const length = rows[0]!.letters.length;
   const ids = new Array<number>(batch * length);
-  const target = new Float32Array(batch * length * LETTERS.length);
+  const target = new Float32Array(batch * length * BASES.length);
   for (const [b, { letters }] of rows.entries()) {
     const time = times[b]!;
     const chance = moveChance({ eps: EPS }, time);
@@ -39,7 +39,7 @@ export function maskedFeeds(rows: readonly Clean[], times: readonly number[], rn
       const at = b * length + i;
       const masked = rng.uniform() < chance;
       ids[at] = masked ? MASK_ID : letter;
-      if (masked) target[at * LETTERS.length + letter] = 1 / time;
+      if (masked) target[at * BASES.length + letter] = 1 / time;
     }
   }
   return {
@@ -49,6 +49,6 @@ export function maskedFeeds(rows: readonly Clean[], times: readonly number[], rn
       [batch],
       rows.map((row) => row.label),
     ),
-    target: f32([batch, length, LETTERS.length], target),
+    target: f32([batch, length, BASES.length], target),
   };
 }

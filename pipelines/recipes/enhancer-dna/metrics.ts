@@ -1,21 +1,15 @@
 import type { Rng } from '#models/tensor/rng.ts';
 import type { MaskedDenoiser } from '#pipelines/sampling/masked-loop.ts';
 import type { MaskedSchedule } from '#pipelines/schedulers/types.ts';
-import { LETTERS } from './background.ts';
+import { findAllSites, placesOf } from '#pipelines/sequences/sites.ts';
+import { addWordCounts } from '#pipelines/sequences/words.ts';
 import { MOTIFS } from './motifs.ts';
-import { findAllSites } from './sites.ts';
 import { pearson, spearman } from './statistics.ts';
 
 /** Words of one length in all sequences together, in the order of the alphabet, `[4ᵏ]`. */
 export function wordCounts(sequences: readonly string[], k: number): Float64Array {
   const counts = new Float64Array(4 ** k);
-  for (const sequence of sequences) {
-    let code = 0;
-    for (let i = 0; i < sequence.length; i++) {
-      code = (code * 4 + LETTERS.indexOf(sequence[i]!)) % 4 ** k;
-      if (i >= k - 1) counts[code]! += 1;
-    }
-  }
+  for (const sequence of sequences) addWordCounts(sequence, k, counts);
   return counts;
 }
 
@@ -25,7 +19,7 @@ export function motifCounts(sequences: readonly string[]): Float64Array {
   const consensuses = MOTIFS.map((m) => m.consensus);
   for (const sequence of sequences) {
     for (const [m, sites] of findAllSites(sequence, consensuses).entries()) {
-      counts[m]! += new Set(sites.map((site) => site.start)).size;
+      counts[m]! += placesOf(sites);
     }
   }
   return counts;

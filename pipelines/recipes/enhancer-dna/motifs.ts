@@ -18,8 +18,10 @@ const motif = (name: string, consensus: string, ...weights: [number, number, num
 });
 
 /**
- * Consensus sites as the literature gives them, shortened to their cores. Which factor is at work in which cell line is known
- * biology; the weights are our own choice and make the oracle exact, not true.
+ * Consensus sites as collections of motifs (JASPAR CORE, HOMER) and the literature give them, shortened to their cores: one word
+ * for what is a matrix there. Some from their papers: HNF4A's CAAAGTCCA, which no other nuclear receptor binds (Fang et al. 2012,
+ * Nucleic Acids Res. 40:5343). Which factor is at work in which cell line is known biology; the weights are our own choice and
+ * make the oracle exact, not true.
  */
 export const MOTIFS: readonly Motif[] = [
   // Liver
@@ -94,8 +96,9 @@ const rule = (
 ): Rule => ({ cell, first, second, gap, strands, order, bonus });
 
 /**
- * Spacing and orientation. An E-box (CAGATG) some nine letters before GATA is the site of the TAL1 complex in red blood cells
- * (Wadman et al. 1997, EMBO J 16:3145); the others are made in its image.
+ * Spacing and orientation. An E-box (CAGGTG) about nine letters before GATA is the site of the TAL1 complex in red blood cells
+ * (Wadman et al. 1997, EMBO J. 16:3145); CAGATG, taken here, is in its place too (Cohen-Kaminsky et al. 1998, EMBO J. 17:5151).
+ * The other rules are made in its image.
  */
 export const RULES: readonly Rule[] = [
   rule('HepG2', 'HNF4A', 'HNF1A', [4, 30], 'any', 'any', 1.2),

@@ -3,13 +3,13 @@ import type { Value } from '#models/onnx/builder.ts';
 import type { Model } from '#models/onnx/ir.ts';
 import { createBuilder } from '#models/ops/index.ts';
 import { Rng } from '#models/tensor/rng.ts';
-import { LETTERS } from './background.ts';
+import { BASES } from '#pipelines/sequences/nucleotides.ts';
 import { convolve } from './convolution.ts';
 import { ENHANCER_LENGTH } from './enhancers.ts';
 import { CELLS } from './motifs.ts';
 
 /** Token id of the mask: the one after the letters. */
-export const MASK_ID = LETTERS.length;
+export const MASK_ID = BASES.length;
 /** Class that stands for "any cell line". */
 export const NULL_CLASS = CELLS.length;
 
@@ -76,7 +76,7 @@ export function buildDenoiser(config: DenoiserConfig, seed: number): Model {
   let x = l.batchReshape(op.transpose(tokens, [0, 2, 1]), [width, 1, length]);
   x = convolve(l, 'stem', x, width, config.kernel);
   for (const [i, dilation] of config.dilations.entries()) x = block(`blocks.${i}`, x, dilation);
-  const logits = convolve(l, 'head', l.silu(l.groupNorm('norm', x, GROUPS)), LETTERS.length, 1, { zero: true });
-  op.output(op.transpose(l.batchReshape(logits, [LETTERS.length, length]), [0, 2, 1]), 'logits');
+  const logits = convolve(l, 'head', l.silu(l.groupNorm('norm', x, GROUPS)), BASES.length, 1, { zero: true });
+  op.output(op.transpose(l.batchReshape(logits, [BASES.length, length]), [0, 2, 1]), 'logits');
   return op.toModel('enhancer-denoiser', (v) => ['batch', ...v.dims.slice(1)]);
 }

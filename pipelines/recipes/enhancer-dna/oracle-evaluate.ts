@@ -1,7 +1,7 @@
 import type { Session } from '#models/runtime/session.ts';
 import { f32 } from '#models/tensor/tensor.ts';
+import { BASES } from '#pipelines/sequences/nucleotides.ts';
 import { type Assay, writeOneHot } from './assay.ts';
-import { LETTERS } from './background.ts';
 import { ENHANCER_LENGTH } from './enhancers.ts';
 import { CELLS, type Cell } from './motifs.ts';
 import { pearson, spearman } from './statistics.ts';
@@ -27,12 +27,12 @@ const BATCH = 16;
 /** Log activity of `count` sequences as an oracle says it, `[N, 3]`. @param tokens letter numbers, `[N, 200]`. */
 export async function askOracle(session: Session, tokens: Uint8Array, count: number): Promise<Float32Array> {
   const out = new Float32Array(count * CELLS.length);
-  const size = ENHANCER_LENGTH * LETTERS.length;
+  const size = ENHANCER_LENGTH * BASES.length;
   for (let from = 0; from < count; from += BATCH) {
     const n = Math.min(BATCH, count - from);
     const sequence = new Float32Array(n * size);
     for (let i = 0; i < n; i++) writeOneHot(tokens, from + i, sequence, i * size);
-    const { activity } = await session.run({ sequence: f32([n, ENHANCER_LENGTH, LETTERS.length], sequence) });
+    const { activity } = await session.run({ sequence: f32([n, ENHANCER_LENGTH, BASES.length], sequence) });
     out.set(activity!.data as Float32Array, from * CELLS.length);
   }
   return out;

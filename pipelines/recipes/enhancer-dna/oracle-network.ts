@@ -3,7 +3,7 @@ import type { Value } from '#models/onnx/builder.ts';
 import type { Model } from '#models/onnx/ir.ts';
 import { createBuilder } from '#models/ops/index.ts';
 import { Rng } from '#models/tensor/rng.ts';
-import { LETTERS } from './background.ts';
+import { BASES } from '#pipelines/sequences/nucleotides.ts';
 import { convolve } from './convolution.ts';
 import { ENHANCER_LENGTH } from './enhancers.ts';
 import { CELLS } from './motifs.ts';
@@ -30,7 +30,7 @@ export function buildOracle(config: OracleConfig, seed: number): Model {
   const op = createBuilder();
   const l = new Layers(op, new Rng(seed).fork('enhancer-oracle'));
   const { length, width, pool } = config;
-  const sequence = op.input('sequence', 'float32', [1, length, LETTERS.length]);
+  const sequence = op.input('sequence', 'float32', [1, length, BASES.length]);
   // With letters in the order ACGT the other strand is both axes reversed.
   const far = op.i64([-(2 ** 31), -(2 ** 31)]);
   const turned = op.apply('Slice', [sequence, op.i64([-1, -1]), far, op.i64([1, 2]), op.i64([-1, -1])]);
@@ -39,7 +39,7 @@ export function buildOracle(config: OracleConfig, seed: number): Model {
   const near = (name: string, x: Value, dilation: number): Value =>
     l.scope(name, () => op.add2(x, l.silu(convolve(l, 'conv', l.groupNorm('norm', x, 8), width, 5, { dilation }))));
 
-  let x = l.batchReshape(strands, [LETTERS.length, 1, length]);
+  let x = l.batchReshape(strands, [BASES.length, 1, length]);
   x = l.silu(l.groupNorm('norm', convolve(l, 'motifs', x, width, config.motif), 8));
   x = op.apply('MaxPool', [x], { kernel_shape: [1, pool], strides: [1, pool] });
   x = near('near', x, 1);

@@ -12,8 +12,8 @@ import { withWeights } from '#pipelines/recipes/flora/network.ts';
 import { planRecipe } from '#pipelines/recipes/plan-recipe.ts';
 import { trainRun } from '#pipelines/recipes/train-run.ts';
 import type { RecipeIo, RecipeOptions } from '#pipelines/recipes/types.ts';
+import { BASES } from '#pipelines/sequences/nucleotides.ts';
 import { type Assay, drawAssay, writeOneHot } from './assay.ts';
-import { LETTERS } from './background.ts';
 import { commandOf } from './command.ts';
 import { ENHANCER_LENGTH } from './enhancers.ts';
 import { CELLS } from './motifs.ts';
@@ -99,7 +99,7 @@ export async function trainEnhancerOracle(
 
 /** Feeds of one training step, a pure function of the stream and the step: sequences of the assay and what was measured. */
 export function assayBatches(assay: Assay, batch: number, root: Rng): (step: number) => Record<string, Tensor> {
-  const size = ENHANCER_LENGTH * LETTERS.length;
+  const size = ENHANCER_LENGTH * BASES.length;
   return (step) => {
     const rng = root.fork(step);
     const sequence = new Float32Array(batch * size);
@@ -110,7 +110,7 @@ export function assayBatches(assay: Assay, batch: number, root: Rng): (step: num
       target.set(assay.measured.subarray(i * CELLS.length, (i + 1) * CELLS.length), b * CELLS.length);
     }
     return {
-      sequence: f32([batch, ENHANCER_LENGTH, LETTERS.length], sequence),
+      sequence: f32([batch, ENHANCER_LENGTH, BASES.length], sequence),
       target: f32([batch, CELLS.length], target),
     };
   };
@@ -138,7 +138,7 @@ export function exportOracle(out: string, model: Model, half: string): void {
     output: 'activity',
     outputIndex: 0,
     outputs: CELLS,
-    alphabet: LETTERS,
+    alphabet: BASES,
     higherIsBetter: true,
   });
 }

@@ -3,14 +3,14 @@ import type { Model } from '#models/onnx/ir.ts';
 import { createBuilder } from '#models/ops/index.ts';
 import { type LossGraph, lossGraph, type MemoryMode } from '#models/training/training-graph.ts';
 import { namedWeights } from '#pipelines/recipes/flora/network.ts';
-import { LETTERS } from './background.ts';
+import { BASES } from '#pipelines/sequences/nucleotides.ts';
 
 /** Mean squared error of the three activities. Inputs: `sequence`, `target` `[B, 3]`, and every weight. Outputs: `loss`, `grad/*`. */
 export function buildOracleTrainingGraph(oracle: Model, batch: number, length: number, memory: MemoryMode): LossGraph {
   const op = createBuilder();
   const names = new Set(namedWeights(oracle));
   const net = importGraph(op, oracle, {
-    inputs: { sequence: op.input('sequence', 'float32', [batch, length, LETTERS.length]) },
+    inputs: { sequence: op.input('sequence', 'float32', [batch, length, BASES.length]) },
     role: (name) => (names.has(name) ? 'input' : 'frozen'),
   });
   const activity = net.outputs.get('activity')!;

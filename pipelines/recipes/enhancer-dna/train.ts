@@ -14,7 +14,7 @@ import { planRecipe } from '#pipelines/recipes/plan-recipe.ts';
 import { trainRun } from '#pipelines/recipes/train-run.ts';
 import type { RecipeIo, RecipeOptions } from '#pipelines/recipes/types.ts';
 import { loadMaskedPipeline } from '#pipelines/sampling/masked-pipeline.ts';
-import { LETTERS } from './background.ts';
+import { BASES } from '#pipelines/sequences/nucleotides.ts';
 import { enhancerBatches } from './batches.ts';
 import { denoiserCard } from './card.ts';
 import { commandOf } from './command.ts';
@@ -116,7 +116,7 @@ export function exportDenoiser(out: string, model: Model): void {
   writeModel(model, join(out, 'denoiser', 'model.onnx'));
   json('denoiser/config.json', {
     kind: 'dna',
-    alphabet: LETTERS,
+    alphabet: BASES,
     mask_token_id: MASK_ID,
     length: ENHANCER_LENGTH,
     classes: CELLS,

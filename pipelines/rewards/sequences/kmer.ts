@@ -2,26 +2,15 @@ import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { NorthlightError } from '#models/errors.ts';
 import { fileError } from '#models/files.ts';
+import { addWordCounts } from '#pipelines/sequences/words.ts';
 import { defineSequenceReward } from './define.ts';
 import { bases } from './nucleotides.ts';
 
-const BASES = 'ACGT';
-
 /** Frequencies of all 4ᵏ words in the order of the alphabet; words with ambiguous letters are not counted. Zeros where none fit. */
 function frequencies(letters: string, k: number): Float64Array {
-  const result = new Float64Array(4 ** k);
-  let code = 0;
-  let known = 0;
-  let words = 0;
-  for (const letter of letters) {
-    const digit = BASES.indexOf(letter);
-    known = digit < 0 ? 0 : known + 1;
-    code = digit < 0 ? 0 : (code * 4 + digit) % 4 ** k;
-    if (known < k) continue;
-    result[code]! += 1;
-    words++;
-  }
-  return words === 0 ? result : result.map((count) => count / words);
+  const counts = addWordCounts(letters, k, new Float64Array(4 ** k));
+  const words = counts.reduce((a, b) => a + b, 0);
+  return words === 0 ? counts : counts.map((count) => count / words);
 }
 
 /** Lines `WORD NUMBER`, normalised to sum to 1; words that are not named have 0. */

@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import { NorthlightError } from '#models/errors.ts';
+import { reverseComplement } from '#pipelines/sequences/nucleotides.ts';
 import { defineSequenceReward } from './define.ts';
-import { bases, reverseComplement } from './nucleotides.ts';
+import { bases } from './nucleotides.ts';
 
 /** [ΔH kcal/mol, ΔS cal/(mol·K)] of nearest neighbours in 1 M NaCl: SantaLucia 1998, table 2 (the unified parameters). */
 const NEIGHBOURS: Readonly<Record<string, readonly [number, number]>> = {

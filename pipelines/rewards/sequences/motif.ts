@@ -1,11 +1,11 @@
 import { z } from 'zod';
 import { NorthlightError } from '#models/errors.ts';
 import { suggestion } from '#models/nearest.ts';
+import { BASES, IUPAC, reverseComplement } from '#pipelines/sequences/nucleotides.ts';
 import { defineSequenceReward } from './define.ts';
 import { type Motif, readMotifs } from './motif-file.ts';
-import { bases, IUPAC, reverseComplement } from './nucleotides.ts';
+import { bases } from './nucleotides.ts';
 
-const BASES = 'ACGT';
 /** A consensus counts as this many sites, spread evenly over the bases that each letter stands for. */
 const CONSENSUS_SITES = 20;
 /** Sites added over the four bases, as JASPAR does (Sandelin et al. 2004; Nishida et al. 2009). */

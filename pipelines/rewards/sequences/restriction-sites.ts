@@ -1,9 +1,11 @@
 import { z } from 'zod';
 import { NorthlightError } from '#models/errors.ts';
 import { suggestion } from '#models/nearest.ts';
+import { reverseComplement } from '#pipelines/sequences/nucleotides.ts';
+import { findAllSites, placesOf } from '#pipelines/sequences/sites.ts';
 import { defineSequenceReward } from './define.ts';
 import { ENZYMES } from './enzymes.ts';
-import { bases, IUPAC, reverseComplement } from './nucleotides.ts';
+import { bases } from './nucleotides.ts';
 
 /** The site of an enzyme, or a site that is written out. */
 function siteOf(enzyme: string): string {
@@ -17,8 +19,8 @@ function siteOf(enzyme: string): string {
   );
 }
 
-/** Matches at every start, overlapping ones too; only A, C, G and T of the sequence match. */
-const finder = (site: string) => new RegExp(`(?=${[...site].map((letter) => `[${IUPAC[letter]!}]`).join('')})`, 'g');
+/** One of a site and its other strand, so that naming both counts once. */
+const canonical = (site: string): string => [site, reverseComplement(site)].sort()[0]!;
 
 export const restrictionSites = defineSequenceReward({
   name: 'restriction-sites',
@@ -29,11 +31,7 @@ export const restrictionSites = defineSequenceReward({
   positional: 'enzymes',
   higherIsBetter: false,
   open: ({ enzymes }) => {
-    const sites = new Set(enzymes.split('+').map((name) => siteOf(name.trim())));
-    const finders = [...new Set([...sites].flatMap((site) => [site, reverseComplement(site)]))].map(finder);
-    return (sequence) => {
-      const letters = bases(sequence, 'pass');
-      return finders.reduce((sum, find) => sum + (letters.match(find)?.length ?? 0), 0);
-    };
+    const sites = [...new Set(enzymes.split('+').map((name) => canonical(siteOf(name.trim()))))];
+    return (sequence) => findAllSites(bases(sequence, 'pass'), sites).reduce((sum, found) => sum + placesOf(found), 0);
   },
 });

@@ -7,7 +7,8 @@ import { drawBackground, PAIR_SHARES, TRANSITIONS } from '#pipelines/recipes/enh
 import { drawDataset } from '#pipelines/recipes/enhancer-dna/dataset.ts';
 import { drawEnhancer, ENHANCER_LENGTH } from '#pipelines/recipes/enhancer-dna/enhancers.ts';
 import { CELLS, MOTIFS, RULES } from '#pipelines/recipes/enhancer-dna/motifs.ts';
-import { findSites, reverseComplement } from '#pipelines/recipes/enhancer-dna/sites.ts';
+import { reverseComplement } from '#pipelines/sequences/nucleotides.ts';
+import { findSites } from '#pipelines/sequences/sites.ts';
 
 /** No motif matches in or across it. */
 const SPACER = 'ATATATATAT';

@@ -19,12 +19,12 @@ import {
   trainEnhancerOracle,
 } from '#pipelines/recipes/enhancer-dna/oracle-train.ts';
 import { buildOracleTrainingGraph } from '#pipelines/recipes/enhancer-dna/oracle-training-graph.ts';
-import { reverseComplement } from '#pipelines/recipes/enhancer-dna/sites.ts';
 import { pearson } from '#pipelines/recipes/enhancer-dna/statistics.ts';
 import { withWeights } from '#pipelines/recipes/flora/network.ts';
 import { recipes } from '#pipelines/recipes/index.ts';
 import type { RecipeIo } from '#pipelines/recipes/types.ts';
 import { createOnnxReward } from '#pipelines/rewards/onnx.ts';
+import { reverseComplement } from '#pipelines/sequences/nucleotides.ts';
 
 const SMALL: OracleConfig = { ...ORACLE, width: 16, motif: 7, hidden: 8 };
 

@@ -5,7 +5,7 @@ import { test as prop } from '@fast-check/vitest';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createReward } from '#pipelines/rewards/index.ts';
-import { reverseComplement } from '#pipelines/rewards/sequences/nucleotides.ts';
+import { reverseComplement } from '#pipelines/sequences/nucleotides.ts';
 
 const score = async (spec: string, ...sequences: string[]): Promise<number[]> => {
   const reward = await createReward(spec);

@@ -1,32 +1,5 @@
 import { NorthlightError } from '#models/errors.ts';
-
-/** Letters that each IUPAC letter stands for. */
-export const IUPAC: Readonly<Record<string, string>> = {
-  A: 'A',
-  C: 'C',
-  G: 'G',
-  T: 'T',
-  R: 'AG',
-  Y: 'CT',
-  S: 'CG',
-  W: 'AT',
-  K: 'GT',
-  M: 'AC',
-  B: 'CGT',
-  D: 'AGT',
-  H: 'ACT',
-  V: 'ACG',
-  N: 'ACGT',
-};
-
-const COMPLEMENT: Readonly<Record<string, string>> = { A: 'T', C: 'G', G: 'C', T: 'A' };
-
-/** The other strand of DNA in A, C, G, T, read 5′ to 3′. */
-export function reverseComplement(sequence: string): string {
-  let out = '';
-  for (let i = sequence.length - 1; i >= 0; i--) out += COMPLEMENT[sequence[i]!]!;
-  return out;
-}
+import { BASES, IUPAC, reverseComplement } from './nucleotides.ts';
 
 export interface Site {
   /** First letter of the site on the given strand, from 0. */
@@ -35,8 +8,8 @@ export interface Site {
   readonly strand: '+' | '-';
 }
 
-/** One bit per letter, A 1, C 2, G 4, T 8: a site matches where every letter's bit is in the mask of its IUPAC letter. */
-const BIT: Readonly<Record<string, number>> = { A: 1, C: 2, G: 4, T: 8 };
+/** One bit per base, A 1, C 2, G 4, T 8: a site matches where every base's bit is in the mask of its IUPAC letter. */
+const BIT: ReadonlyMap<string, number> = new Map([...BASES].map((base, i) => [base, 1 << i]));
 
 interface Pattern {
   readonly forward: Uint8Array;
@@ -49,27 +22,34 @@ const patterns = new Map<string, Pattern>();
 function patternOf(consensus: string): Pattern {
   const known = patterns.get(consensus);
   if (known) return known;
-  const letters = [...consensus].map((letter) => {
-    const meant = IUPAC[letter];
-    if (meant !== undefined) return meant;
-    throw new NorthlightError('recipe/iupac', `"${letter}" in the motif ${consensus} is no IUPAC letter of DNA.`);
-  });
-  const masks = (words: readonly string[]) =>
-    Uint8Array.from(words, (word) => [...word].reduce((mask, letter) => mask | BIT[letter]!, 0));
-  const made = { forward: masks(letters), backward: masks(letters.map(reverseComplement).reverse()) };
+  const stray = [...consensus].find((letter) => IUPAC[letter] === undefined);
+  if (stray !== undefined) {
+    throw new NorthlightError('sequence/iupac', `"${stray}" in the motif ${consensus} is no IUPAC letter of DNA.`);
+  }
+  const masks = (letters: string) =>
+    Uint8Array.from(letters, (letter) => [...IUPAC[letter]!].reduce((mask, base) => mask | BIT.get(base)!, 0));
+  const made = { forward: masks(consensus), backward: masks(reverseComplement(consensus)) };
   patterns.set(consensus, made);
   return made;
 }
 
-/** Every exact match of a consensus on either strand, overlaps included, by start; a palindrome matches on both. */
+/**
+ * Every exact match of a consensus on either strand, overlaps included, by start; a palindrome matches on both. Letters of the
+ * sequence that are none of A, C, G, T match nothing.
+ */
 export function findSites(sequence: string, consensus: string): Site[] {
   return findAllSites(sequence, [consensus])[0]!;
 }
 
 /** As {@link findSites}, of several motifs: the sequence is read once. */
 export function findAllSites(sequence: string, consensuses: readonly string[]): Site[][] {
-  const bits = Uint8Array.from(sequence, (letter) => BIT[letter]!);
+  const bits = Uint8Array.from(sequence, (letter) => BIT.get(letter) ?? 0);
   return consensuses.map((consensus) => sitesIn(bits, consensus));
+}
+
+/** At how many places sites of one motif stand: a palindrome, found on both strands, is one. */
+export function placesOf(sites: readonly Site[]): number {
+  return new Set(sites.map((site) => site.start)).size;
 }
 
 function sitesIn(bits: Uint8Array, consensus: string): Site[] {
