@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { programVersion } from '#models/version.ts';
 import { writeA1111 } from '#pipelines/images/settings/a1111.ts';
-import { type NorthlightSettings, northlightSettings } from '#pipelines/images/settings/northlight.ts';
+import { type NorthlightSettings, northlightSettings } from '#pipelines/images/settings/northlight-settings.ts';
 import { a1111Sampler } from '#pipelines/images/settings/sampler-names.ts';
 import type { SchedulerConfig } from '#pipelines/schedulers/index.ts';
 

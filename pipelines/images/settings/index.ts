@@ -15,7 +15,7 @@ import { northlightPicture } from './northlight.ts';
 import { swarmSettings } from './swarmui.ts';
 import type { PictureSettings } from './types.ts';
 
-export type { NorthlightSettings } from './northlight.ts';
+export type { NorthlightSettings } from './northlight-settings.ts';
 export type { PictureSettings, SettingsSource, UsedLora } from './types.ts';
 
 /**

@@ -1,5 +1,5 @@
 import type { SamplerName } from '#pipelines/schedulers/names.ts';
-import type { NorthlightSettings } from './northlight.ts';
+import type { NorthlightSettings } from './northlight-settings.ts';
 
 export type SettingsSource = 'northlight' | 'a1111' | 'comfyui' | 'invokeai' | 'swarmui' | 'draw-things';
 
