@@ -82,7 +82,7 @@ const REGISTRIES: readonly Registry[] = [
   {
     kind: 'algorithms',
     folder: 'pipelines/finetune',
-    share: ['d3po-forms', 'd3po-graph', 'd3po-loss', 'estimate-d3po', 'probe', 'types'],
+    share: ['d3po-config', 'd3po-forms', 'd3po-graph', 'd3po-loss', 'estimate-d3po', 'probe', 'types'],
   },
   { kind: 'commands', folder: 'pipelines/cli/commands', share: [] },
   { kind: 'engine handlers', folder: 'pipelines/engine/handlers', share: [], testsIn: 'pipelines/engine' },

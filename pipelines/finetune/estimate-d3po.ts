@@ -7,7 +7,7 @@ import { planTraining } from '#models/training/plan.ts';
 import { type RunPlan, recordOf } from '#pipelines/runs/run-plan.ts';
 import { needsNegative } from '#pipelines/sampling/guidance.ts';
 import { readTrajectory } from '#pipelines/sampling/trajectory.ts';
-import type { D3poConfig } from './d3po.ts';
+import type { D3poConfig } from './d3po-config.ts';
 import { d3poForms } from './d3po-forms.ts';
 import { networkPorts, pixelsOf } from './network-ports.ts';
 import type { EstimateTask } from './types.ts';
