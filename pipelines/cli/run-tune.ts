@@ -12,7 +12,7 @@ import { readMetrics } from '#pipelines/runs/metrics-log.ts';
 import { readTrajectory } from '#pipelines/sampling/trajectory.ts';
 import { findModel } from './bundled.ts';
 import type { CommonOptions, Io, WithSettings } from './command.ts';
-import type { TuneResult, tuneOptions } from './commands/tune.ts';
+import type { TuneResult, tuneOptions } from './tune-options.ts';
 
 type Options = z.output<typeof tuneOptions> & CommonOptions & WithSettings & { readonly project: string };
 
