@@ -82,7 +82,7 @@ export async function startHttpServer(options: ServerOptions): Promise<HttpServe
       return;
     }
     const target = parseTarget(request.url);
-    const isPicture = request.method === 'POST' && target?.pathname === '/picture';
+    const isPicture = request.method === 'POST' && /^\/picture(\/keep)?$/.test(target?.pathname ?? '');
     if (request.method !== 'GET' && request.method !== 'HEAD' && !isPicture) {
       refuse(response, 405, 'Only GET is answered.');
       return;
@@ -103,7 +103,7 @@ export async function startHttpServer(options: ServerOptions): Promise<HttpServe
       return;
     }
     if (isPicture) {
-      if (isOurPage(request)) void answerPicture(request, response, options.engine, target.searchParams.get('modelId'));
+      if (isOurPage(request)) void answerPicture(request, response, options.engine, target);
       else refuse(response, 403, 'Pictures are taken from the window itself.');
       return;
     }

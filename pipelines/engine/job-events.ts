@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { isAbsolute, join } from 'node:path';
+import { basename, isAbsolute, join } from 'node:path';
 import { z } from 'zod';
 import { NorthlightError } from '#models/errors.ts';
 import { readAt, replaceFile, sha256File, withFile } from '#models/files.ts';
@@ -95,6 +95,8 @@ function sampleFile(project: Project, emit: Emit, job: JobRow, file: SampleFile)
       position: file.position,
       side: file.side,
       hidden: compare,
+      start: 'start' in payload && payload.start ? startOf(payload.start) : null,
+      clipSkip: ('clipSkip' in payload ? payload.clipSkip : null) ?? 1,
     });
     const added = samples.get(db, id);
     if (added && file.score) scores.put(db, file.score.reward, [[added.seq, file.score.value]]);
@@ -105,6 +107,12 @@ function sampleFile(project: Project, emit: Emit, job: JobRow, file: SampleFile)
   if (added && !added.hidden) emit('sample', { jobId: job.id, sample: viewSample(added) });
   const session = job.sessionId === null ? undefined : sessions.get(db, job.sessionId);
   if (session) emit('session', viewSession(session));
+}
+
+/** Files of a project are called by their content. */
+function startOf({ picture, mask, strength }: NonNullable<z.output<typeof generatePayload>['start']>) {
+  const hashIn = (path: string) => hash.parse(basename(path, '.png'));
+  return { picture: hashIn(picture), mask: mask === null ? null : hashIn(mask), strength };
 }
 
 /** Runs inside the transaction that marks the job done. */

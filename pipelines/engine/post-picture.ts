@@ -4,18 +4,22 @@ import { MAX_PICTURE_BYTES } from './contract.ts';
 import type { Engine } from './engine.ts';
 
 /**
- * `POST /picture?modelId=…` with a picture file as its body: the procedure `pictures.settings` for a browser, whose line to
- * the engine carries text only. Answers `{ r }`, or `{ e: { code, message, hint } }`.
+ * `POST /picture?modelId=…` and `POST /picture/keep` with a picture file as their body: the procedures `pictures.settings` and
+ * `pictures.keep` for a browser, whose line to the engine carries text only. Answers `{ r }`, or `{ e: { code, message, hint } }`.
  */
 export async function answerPicture(
   request: IncomingMessage,
   response: ServerResponse,
   engine: Engine,
-  modelId: string | null,
+  { pathname, searchParams }: URL,
 ): Promise<void> {
   try {
     const bytes = await readBody(request);
-    send(response, 200, { r: await engine.call('pictures.settings', { bytes, modelId }) });
+    const found =
+      pathname === '/picture/keep'
+        ? await engine.call('pictures.keep', { bytes })
+        : await engine.call('pictures.settings', { bytes, modelId: searchParams.get('modelId') });
+    send(response, 200, { r: found });
   } catch (error) {
     if (!(error instanceof NorthlightError)) console.error(error);
     const tooLarge = error instanceof NorthlightError && error.code === 'picture/too-large';

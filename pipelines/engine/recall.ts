@@ -10,6 +10,8 @@ export interface AtHand {
   readonly adapters: readonly Adapter[];
   /** The model chosen now. */
   readonly modelId: string | null;
+  /** Whether the picture with this SHA-256 is in the project. */
+  hasPicture(hash: string): boolean;
 }
 
 const SOURCES: Readonly<Record<Recalled['source'], string>> = {
@@ -43,14 +45,24 @@ export function recallSettings(found: PictureSettings, at: AtHand): Recalled {
   }
   takeSize(form, found, model, notes);
   if (found.clipSkip !== null && found.clipSkip > 1) notes.push(`Clip skip ${found.clipSkip} is not taken over.`);
-  if (found.denoising !== null)
-    notes.push(`It was made from another picture (strength ${found.denoising}), which its file does not hold.`);
+  const start = startOf(found, at);
+  if (found.denoising !== null && start === null)
+    notes.push(
+      `It was made from another picture (strength ${found.denoising}), which ${found.own?.start ? 'is not in this project' : 'its file does not hold'}.`,
+    );
   if (found.source !== 'northlight') {
     notes.push(
       `A seed of ${SOURCES[found.source]} gives other noise here: expect a picture of the kind, not the same one.`,
     );
   }
-  return { source: found.source, facts: factsOf(found), form, modelId: matched?.id ?? null, adapterId, notes };
+  return { source: found.source, facts: factsOf(found), form, start, modelId: matched?.id ?? null, adapterId, notes };
+}
+
+/** The picture and the mask that it started from, where both are in this project. */
+function startOf({ own }: PictureSettings, { hasPicture }: AtHand): Recalled['start'] {
+  if (!own?.start || own.denoising === null) return null;
+  const { picture, mask } = own.start;
+  return hasPicture(picture) && (mask === null || hasPicture(mask)) ? { picture, mask, strength: own.denoising } : null;
 }
 
 /** A number as it is, unless the form refuses it. */

@@ -26,6 +26,10 @@ const row = z
     side: z.enum(['', 'A', 'B']),
     hidden: flag,
     trashed_at: z.string().nullable(),
+    start_picture: z.string().nullable(),
+    start_mask: z.string().nullable(),
+    strength: z.number().nullable(),
+    clip_skip: z.number().int(),
     tags: json(z.array(z.string())),
     scores: json(z.record(z.string(), z.number())),
   })
@@ -53,6 +57,10 @@ const row = z
     side: r.side === '' ? null : r.side,
     hidden: r.hidden,
     trashed: r.trashed_at !== null,
+    /** The picture it was made from, by the SHA-256 of its file and of its mask's; null: from noise alone. */
+    start:
+      r.start_picture === null ? null : { picture: r.start_picture, mask: r.start_mask, strength: r.strength ?? 1 },
+    clipSkip: r.clip_skip,
     /** By name. */
     tags: r.tags,
     /** What rewards said, by specification. */
@@ -66,6 +74,7 @@ export type NewSample = Omit<SampleRow, 'seq' | 'starred' | 'createdAt' | 'trash
 
 const columns = `seq, id, hash, prompt, negative_prompt, model_id, adapter_id, seed, idx, steps, scheduler, eta, guidance_scale,
   width, height, has_trajectory, starred, job_id, created_at, side, hidden, trashed_at,
+  start_picture, start_mask, strength, clip_skip,
   (SELECT json_group_array(name) FROM (SELECT t.name FROM sample_tags m JOIN tags t ON t.id = m.tag
      WHERE m.sample = samples.seq ORDER BY t.name)) AS tags,
   (SELECT json_group_object(reward, value) FROM sample_rewards WHERE sample = samples.seq) AS scores`;
@@ -122,8 +131,9 @@ export const samples = {
   add: (db: Db, s: NewSample): void => {
     db.run(
       `INSERT INTO samples (id, hash, prompt, negative_prompt, model_id, adapter_id, seed, idx, steps, scheduler, eta,
-         guidance_scale, width, height, has_trajectory, job_id, position, side, hidden, created_at)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+         guidance_scale, width, height, has_trajectory, job_id, position, side, hidden, created_at, start_picture, start_mask, strength,
+         clip_skip)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       [
         s.id,
         s.hash,
@@ -145,6 +155,10 @@ export const samples = {
         s.side ?? '',
         s.hidden ? 1 : 0,
         new Date().toISOString(),
+        s.start?.picture ?? null,
+        s.start?.mask ?? null,
+        s.start?.strength ?? null,
+        s.clipSkip,
       ],
     );
   },
@@ -180,16 +194,26 @@ export const samples = {
     ),
   /**
    * Forgets what is in the trash, except what a ranking session or comparison holds and what an unfinished job made.
-   * Returns the content addresses that nothing in the project refers to any more.
+   * Returns the content addresses (of pictures, and of what they started from) that nothing in the project refers to any
+   * more.
    */
   purge: (db: Db): string[] =>
     db.tx(() => {
       const gone = `trashed_at IS NOT NULL AND seq IN (SELECT s.seq FROM samples s JOIN jobs j ON j.id = s.job_id
         WHERE s.trashed_at IS NOT NULL AND j.state IN ('done', 'failed', 'cancelled', 'set-aside')
           AND NOT EXISTS (SELECT 1 FROM session_samples m WHERE m.sample_id = s.id))`;
-      const hashes = db.all(purged, `SELECT DISTINCT hash FROM samples WHERE ${gone}`).map(({ hash }) => hash);
+      const hashes = db
+        .all(
+          purged,
+          `SELECT hash FROM samples WHERE ${gone}
+           UNION SELECT start_picture FROM samples WHERE start_picture IS NOT NULL AND ${gone}
+           UNION SELECT start_mask FROM samples WHERE start_mask IS NOT NULL AND ${gone}`,
+        )
+        .map(({ hash }) => hash);
       db.run(`DELETE FROM samples WHERE ${gone}`);
-      const used = `SELECT 1 AS n FROM samples WHERE hash = ?1 UNION ALL SELECT 1 FROM strips WHERE instr(pictures, ?1) LIMIT 1`;
+      const used = `SELECT 1 AS n FROM samples WHERE hash = ?1 OR start_picture = ?1 OR start_mask = ?1
+        UNION ALL SELECT 1 FROM strips WHERE instr(pictures, ?1)
+        UNION ALL SELECT 1 FROM jobs WHERE state IN ('queued', 'running', 'paused') AND instr(payload, ?1) LIMIT 1`;
       return hashes.filter((hash) => db.get(count, used, [hash]) === undefined);
     }),
   trashSize: (db: Db): number =>

@@ -1,8 +1,11 @@
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { NorthlightError } from '#models/errors.ts';
+import { samplePath } from '#pipelines/engine/blobs.ts';
 import type { Handlers } from '#pipelines/engine/context.ts';
 import { reproduction } from '#pipelines/engine/contract.ts';
 import type { ReproducePayload } from '#pipelines/engine/jobs/payloads.ts';
+import { keepPicture } from '#pipelines/engine/keep-picture.ts';
 import { recallSettings } from '#pipelines/engine/recall.ts';
 import { viewAdapter } from '#pipelines/engine/views.ts';
 import { adapters } from '#pipelines/store/adapters.ts';
@@ -17,8 +20,10 @@ export const pictures: Handlers<'pictures'> = {
     const found = await readPictureSettings(bytes);
     if (!found) return null;
     const known = adapters.all(project.db).map((row) => viewAdapter(project, row));
-    return recallSettings(found, { models: await catalog.list(), adapters: known, modelId });
+    const hasPicture = (hash: string) => existsSync(samplePath(project.directory, hash));
+    return recallSettings(found, { models: await catalog.list(), adapters: known, modelId, hasPicture });
   },
+  'pictures.keep': ({ bytes }, { project }) => keepPicture(project.directory, bytes),
   'pictures.reproduce': async ({ sampleId }, { project, catalog, queue }) => {
     const sample = samples.get(project.db, sampleId);
     if (!sample || sample.hidden) {
@@ -30,7 +35,7 @@ export const pictures: Handlers<'pictures'> = {
     }
     const model = await catalog.usable(sample.modelId);
     const payload: ReproducePayload = {
-      picturePath: join(project.directory, 'samples', `${sample.hash}.png`),
+      picturePath: samplePath(project.directory, sample.hash),
       modelPath: model.path,
       adapters: adapters.all(project.db).map(({ hash, path }) => ({ hash, path: join(project.directory, path) })),
     };

@@ -21,6 +21,7 @@ export const generatePayload = z.object({
   count: z.number().int().min(1),
   keepTrajectories: z.boolean(),
   shareInitialNoise: z.boolean(),
+  clipSkip: z.number().int().min(1).nullish(),
   width: z.number().int().min(1).nullish(),
   height: z.number().int().min(1).nullish(),
   steering: z.object({ decoder: z.string(), reward: z.string(), options: z.record(z.string(), z.unknown()) }).nullish(),

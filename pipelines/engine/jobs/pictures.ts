@@ -1,9 +1,8 @@
-import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { z } from 'zod';
-import { writeFileAtomic } from '#models/files.ts';
 import { createSteering } from '#pipelines/decoding/index.ts';
+import { samplePath, storeBlob } from '#pipelines/engine/blobs.ts';
 import type { JobContext } from '#pipelines/engine/job-protocol.ts';
 import { encodePng } from '#pipelines/images/images.ts';
 import { createReward } from '#pipelines/rewards/index.ts';
@@ -130,15 +129,6 @@ export async function makePictures(sets: readonly PictureSet[], context: JobCont
   } finally {
     journal.close();
   }
-}
-
-export const samplePath = (project: string, hash: string) => join(project, 'samples', `${hash}.png`);
-
-/** Content-addressed: an equal picture is already there. */
-export function storeBlob(project: string, png: Buffer): string {
-  const hash = createHash('sha256').update(png).digest('hex');
-  if (!existsSync(samplePath(project, hash))) writeFileAtomic(samplePath(project, hash), png);
-  return hash;
 }
 
 const steeredBy = (reward: Reward, { decoder, options }: NonNullable<PictureSet['steering']>): PicturesSteeredBy => ({

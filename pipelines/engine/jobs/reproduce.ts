@@ -1,10 +1,10 @@
 import { existsSync } from 'node:fs';
+import { samplePath, storeBlob } from '#pipelines/engine/blobs.ts';
 import type { Reproduction } from '#pipelines/engine/contract.ts';
 import type { JobFunction } from '#pipelines/engine/job-protocol.ts';
 import { reproducePicture } from '#pipelines/sampling/reproduce.ts';
 import { stopIfAsked } from './control.ts';
 import { reproducePayload } from './payloads.ts';
-import { samplePath, storeBlob } from './pictures.ts';
 
 /** Makes one picture again from the settings in its file and compares the two. */
 export const reproduce: JobFunction = async (payload, context): Promise<Reproduction> => {

@@ -1,8 +1,8 @@
 import { NorthlightError } from '#models/errors.ts';
+import { storeBlob } from '#pipelines/engine/blobs.ts';
 import type { JobFunction } from '#pipelines/engine/job-protocol.ts';
 import { algorithms } from '#pipelines/finetune/index.ts';
 import { tunePayload } from './payloads.ts';
-import { storeBlob } from './pictures.ts';
 
 /** Fine-tunes an adapter in its run directory, from its last checkpoint when there is one. */
 export const tune: JobFunction = async (payload, context) => {

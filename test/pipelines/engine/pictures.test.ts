@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import type { Adapter, Model } from '#pipelines/engine/contract.ts';
 import { startHttpServer } from '#pipelines/engine/http-server.ts';
 import { recallSettings } from '#pipelines/engine/recall.ts';
-import { encodePng } from '#pipelines/images/images.ts';
+import { decodeImage, encodePng } from '#pipelines/images/images.ts';
 import { readPictureSettings } from '#pipelines/images/settings/index.ts';
 import { type PictureOrigin, settingsText } from '#pipelines/sampling/settings-text.ts';
 import { parseSchedulerConfig } from '#pipelines/schedulers/index.ts';
@@ -45,9 +45,11 @@ const adapter: Adapter = {
   ...{ createdAt: '', verifiedDifference: null },
 };
 
+const hasPicture = () => false;
+
 test('a picture of ours fills the form with all that made it', async () => {
   const found = await readPictureSettings(await withText(settingsText(origin)));
-  expect(recallSettings(found!, { models: [model], adapters: [adapter], modelId: null })).toMatchObject({
+  expect(recallSettings(found!, { models: [model], adapters: [adapter], modelId: null, hasPicture })).toMatchObject({
     source: 'northlight',
     modelId: 'm1',
     adapterId: 'a1',
@@ -61,7 +63,7 @@ test('a picture of ours fills the form with all that made it', async () => {
 
 test('a foreign picture fills what it can, and says what it cannot', async () => {
   const found = (await readPictureSettings(foreign))!;
-  const recalled = recallSettings(found, { models: [model], adapters: [adapter], modelId: null });
+  const recalled = recallSettings(found, { models: [model], adapters: [adapter], modelId: null, hasPicture });
   expect(recalled).toMatchObject({
     modelId: 'm1',
     adapterId: 'a1',
@@ -78,12 +80,44 @@ test('a foreign picture fills what it can, and says what it cannot', async () =>
     expect(notes).toContain(word);
 });
 
+test('what a picture started from is taken over where picture and mask are in the project, and named where not', async () => {
+  const [picture, mask] = ['a'.repeat(64), 'b'.repeat(64)];
+  const text = settingsText({ ...origin, denoising: 0.4, start: { picture, mask } });
+  const found = (await readPictureSettings(await withText(text)))!;
+  const at = { models: [model], adapters: [adapter], modelId: null };
+  const here = recallSettings(found, { ...at, hasPicture: () => true });
+  expect(here.start).toEqual({ picture, mask, strength: 0.4 });
+  expect(here.notes.join()).not.toContain('another picture');
+  const gone = recallSettings(found, { ...at, hasPicture: (hash) => hash === picture });
+  expect(gone.start).toBeNull();
+  expect(gone.notes.join()).toMatch(/another picture \(strength 0.4\), which is not in this project/);
+});
+
+test('a picture that is kept is one of the project: its own file where it is ours, its pixels without what else it says', async () => {
+  const t = testEngine();
+  const file = (hash: string) => join(t.directory, 'samples', `${hash}.png`);
+  const { hash } = await t.engine.call('pictures.keep', { bytes: new Uint8Array(foreign) });
+  expect(await decodeImage(file(hash))).toEqual(await decodeImage(new Uint8Array(foreign)));
+  expect(await readPictureSettings(readFileSync(file(hash)))).toBeNull();
+  expect(
+    createHash('sha256')
+      .update(readFileSync(file(hash)))
+      .digest('hex'),
+  ).toBe(hash);
+  const own = readFileSync(file(hash));
+  expect(await t.engine.call('pictures.keep', { bytes: new Uint8Array(own) })).toEqual({ hash });
+  expect(readdirSync(join(t.directory, 'samples'))).toHaveLength(1);
+  await expect(t.engine.call('pictures.keep', { bytes: new Uint8Array(9) })).rejects.toMatchObject({
+    code: 'picture/unreadable',
+  });
+});
+
 test('what is not here is named: model, adapter, sampler, seed', async () => {
   const found = {
     ...(await readPictureSettings(foreign))!,
     ...{ modelName: 'dreamy', seed: 2 ** 40, sampler: null, samplerName: 'DPM++ SDE' },
   };
-  const recalled = recallSettings(found, { models: [model], adapters: [], modelId: 'm1' });
+  const recalled = recallSettings(found, { models: [model], adapters: [], modelId: 'm1', hasPicture });
   expect(recalled).toMatchObject({ modelId: null, adapterId: null });
   expect(recalled.form).not.toHaveProperty('seed');
   expect(recalled.form).not.toHaveProperty('scheduler');
@@ -94,7 +128,7 @@ test('what is not here is named: model, adapter, sampler, seed', async () => {
 test('an Euler of other programs is flow matching where the model is', async () => {
   const found = { ...(await readPictureSettings(foreign))!, sampler: 'euler' as const };
   const flow = { ...model, predictionType: 'flow_velocity' };
-  expect(recallSettings(found, { models: [flow], adapters: [], modelId: null }).form.scheduler).toBe(
+  expect(recallSettings(found, { models: [flow], adapters: [], modelId: null, hasPicture }).form.scheduler).toBe(
     'flow-match-euler',
   );
 });
@@ -124,7 +158,10 @@ test('a browser posts a picture: only its own page, with the cookie, up to the l
   const answer = await post(bytes, own, `/picture?modelId=${TINY}`);
   expect(answer.status).toBe(200);
   expect(await answer.json()).toMatchObject({ r: { source: 'a1111', modelId: TINY } });
+  const kept = await post(bytes, own, '/picture/keep');
+  expect(await kept.json()).toEqual({ r: { hash: expect.stringMatching(/^[0-9a-f]{64}$/) } });
   expect((await post(bytes, { cookie })).status).toBe(403);
+  expect((await post(bytes, { cookie }, '/picture/keep')).status).toBe(403);
   expect((await post(bytes, { cookie, origin: 'http://evil.example' })).status).toBe(403);
   expect((await post(bytes, { origin: home })).status).toBe(403);
   expect((await post(bytes, own, '/')).status).toBe(405);

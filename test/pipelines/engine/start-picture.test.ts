@@ -61,6 +61,11 @@ test('a call names the picture by its sample or its hash, and what is not there 
       start: { picture: join(t.directory, 'samples', `${sample!.hash}.png`), mask: null, strength: 0.4 },
     });
   }
+  const masked = await call({ initImage: sample!.id, mask: sample!.hash, strength: 1, keepTrajectories: false });
+  await t.reaches(masked.id, 'done');
+  const [made] = (await t.engine.call('samples.list', { jobId: masked.id })).samples;
+  expect(made!.start).toEqual({ picture: sample!.hash, mask: sample!.hash, strength: 1 });
+  expect(sample!.start).toBeNull();
   const refused = { code: 'generate/no-picture' };
   await expect(call({ initImage: 'f'.repeat(64) })).rejects.toMatchObject(refused);
   await expect(call({ initImage: '../../secret' })).rejects.toMatchObject(refused);

@@ -103,6 +103,21 @@ test('emptying the trash removes pictures, but none that a session holds or a jo
   expect(found(db, `"${made[3]!.prompt}" in:trash`)).not.toContain(4);
 });
 
+test('emptying the trash takes starts and masks along that nothing else started from, and leaves what is started from', () => {
+  const { db, made } = project(4);
+  db.run("UPDATE samples SET start_picture = 'start', start_mask = 'mask-1' WHERE seq = 1");
+  db.run("UPDATE samples SET start_picture = 'start', start_mask = ? WHERE seq = 2", [made[2]!.hash]);
+  samples.trash(db, [1, 3]);
+  expect(samples.purge(db).sort()).toEqual([made[0]!.hash, 'mask-1'].sort());
+  samples.trash(db, [2]);
+  jobs.add(db, {
+    ...{ id: 'job-9', kind: 'generate', title: '', total: 1, payload: { start: { picture: '/p/start.png' } } },
+    origin: { modelId: 'model-1', adapterId: null, adapterA: null, adapterB: null },
+    ...{ runId: null, sessionId: null },
+  });
+  expect(samples.purge(db).sort()).toEqual([made[1]!.hash, made[2]!.hash].sort());
+});
+
 test('a blind comparison’s pictures are neither found, shown, marked nor thrown away by number', () => {
   const { db } = project(3);
   db.run('UPDATE samples SET hidden = 1 WHERE seq = 2');

@@ -155,7 +155,8 @@ describe('pages', () => {
     addManySamples(db, 50);
     const first = findSamples(db, searchOf(''), { order: 'newest', limit: 20 });
     db.run(`INSERT INTO samples SELECT 51, 'sample-51', hash, prompt, negative_prompt, model_id, adapter_id, seed, idx, steps,
-      scheduler, eta, guidance_scale, width, height, has_trajectory, starred, job_id, 51, side, hidden, created_at, NULL
+      scheduler, eta, guidance_scale, width, height, has_trajectory, starred, job_id, 51, side, hidden, created_at, NULL,
+      NULL, NULL, NULL, 1
       FROM samples WHERE seq = 1`);
     const second = findSamples(db, searchOf(''), { order: 'newest', limit: 20, after: first.next! });
     expect(first.seqs.at(-1)).toBe(31);
