@@ -23,7 +23,7 @@ export const EXIT = { done: 0, failed: 1, badInput: 2, interrupted: 130 } as con
 
 /** Areas of error codes in which the machine or the work failed, not what was given. All other named errors are bad input. */
 const FAILURES =
-  /^(internal|runtime|engine|job|compute|store|train)(\/|$)|^file\/(disk-full|io|not-writable|too-large)$/;
+  /^(internal|runtime|engine|job|compute|store|train)(\/|$)|^file\/(disk-full|io|not-writable|too-large)$|^reward\/(crashed|failed|memory|timeout)$/;
 
 export function exitCodeOf(error: unknown): number {
   return error instanceof NorthlightError && !FAILURES.test(error.code) ? EXIT.badInput : EXIT.failed;

@@ -71,28 +71,32 @@ export async function runSampleSequences(found: FoundFolder, options: Options, i
     );
     const made: GeneratedSequence[] = [];
     const { signal } = io;
+    let failure: unknown;
     try {
       const stream = generateSequences({
         pipeline,
         settings,
         count: options.count,
         ...(options.batch ? { batch: options.batch } : {}),
-        ...(steering ? { steered: { steering, score } } : {}),
+        ...(steering ? { steered: { steering, reward: options.reward.join(' '), score, graph: reward?.graph } } : {}),
         onStep: ({ done, step, total, batch }) =>
           io.progress(`${done} of ${options.count} sequences`, done + (batch * step) / total, options.count),
         checkpoint: () => signal.throwIfAborted(),
       });
       for await (const sequence of stream) made.push(sequence);
     } catch (error) {
-      if (!signal.aborted) throw error;
+      if (!signal.aborted) failure = error;
     }
-    const rewards =
-      reward === null || made.length === 0
-        ? null
-        : steering
-          ? made.map((m) => m.reward!)
-          : Array.from(await score(made.map((m) => m.sequence)));
+    let rewards: number[] | null = null;
+    try {
+      if (steering) rewards = made.map((m) => m.reward!);
+      else if (reward && made.length > 0) rewards = Array.from(await score(made.map((m) => m.sequence)));
+    } catch (error) {
+      failure ??= error;
+    }
+    if (failure !== undefined && made.length === 0) throw failure;
     writeResults(options, model, settings, made, rewards);
+    if (failure !== undefined) throw withKept(failure, made.length, options.out);
     return {
       count: made.length,
       seconds: (performance.now() - started) / 1000,
@@ -104,6 +108,13 @@ export async function runSampleSequences(found: FoundFolder, options: Options, i
     await reward?.close();
     await pipeline.close();
   }
+}
+
+/** The error with what was kept of the work before it. */
+function withKept(error: unknown, count: number, out: string): unknown {
+  if (!(error instanceof NorthlightError)) return error;
+  const kept = `The ${count} finished sequences are kept in ${out}.`;
+  return new NorthlightError(error.code, error.message, `${error.hint} ${kept}`.trim(), { cause: error });
 }
 
 function writeResults(

@@ -3,6 +3,7 @@ import { NorthlightError } from '#models/errors.ts';
 import { defineCommand } from '#pipelines/cli/command.ts';
 import { summarise } from '#pipelines/cli/reward-summary.ts';
 import { COMBINATIONS, type Combination, combineScores, statisticsOf } from '#pipelines/rewards/combine.ts';
+import type { GuardedReward, ItemFailure } from '#pipelines/rewards/guarded.ts';
 import type { RewardItem } from '#pipelines/rewards/types.ts';
 
 const IMAGE = /\.(png|jpe?g|webp|tiff?|gif|bmp)$/i;
@@ -75,15 +76,15 @@ export const score = defineCommand({
       const values: number[] = [];
       try {
         for (let start = 0; start < entries.length && !signal.aborted; start += BATCH) {
-          const batch = await Promise.all(entries.slice(start, start + BATCH).map((entry) => entry.load()));
-          const found = await reward.scoreEach(batch);
+          const found = await scoreBatch(reward, entries.slice(start, start + BATCH));
+          // All of the first failing: the reward is wrong, not some of the items. What others scored is kept.
+          const nothingYet = start === 0 && columns.length === 0;
+          if (nothingYet && found.failures.length === found.scores.length) throw found.failures[0]!.error;
           for (const { index, error } of found.failures) {
             const { path, id } = entries[start + index]!;
             // The place in the batch says nothing here.
             const message = error.message.replace(/^Item \d+: /, '');
             failures.push({ path, id, reward: spec, code: error.code, message });
-            // All of the first failing: the reward is wrong, not some of the items.
-            if (start === 0 && found.failures.length === batch.length) throw error;
           }
           for (const [k, value] of found.scores.entries()) {
             values.push(value);
@@ -111,14 +112,36 @@ export const score = defineCommand({
         ].join('\t'),
       ),
       ...Object.entries(result.rewards).map(
-        ([spec, { mean, std }]) => `${spec}: ${mean.toPrecision(5)} ± ${std.toPrecision(3)} over ${result.count}`,
+        ([spec, { mean, std }]) =>
+          `${spec}: ${mean.toPrecision(5)} ± ${std.toPrecision(3)} over ${result.items.filter((item) => spec in item.scores).length}`,
       ),
       ...result.failures.map(
         ({ path, id, reward, message }) => `${reward} of ${id === '' ? path : `${path}:${id}`} failed: ${message}`,
       ),
     ].join('\n');
   },
+  exitCode: ({ failures }) => (failures.length === 0 ? 0 : 1),
 });
+
+/** Scores of a batch, NaN where one failed; an item that cannot be read fails like one that cannot be scored. */
+async function scoreBatch(
+  reward: GuardedReward,
+  entries: readonly Entry[],
+): Promise<{ readonly scores: number[]; readonly failures: ItemFailure[] }> {
+  const loaded = await Promise.allSettled(entries.map((entry) => entry.load()));
+  const readable = loaded.flatMap((l, index) => (l.status === 'fulfilled' ? [{ index, item: l.value }] : []));
+  const unreadable = loaded.flatMap((l, index): ItemFailure[] => {
+    if (l.status === 'fulfilled') return [];
+    if (l.reason instanceof NorthlightError) return [{ index, error: l.reason }];
+    throw l.reason;
+  });
+  const scores = entries.map(() => Number.NaN);
+  if (readable.length === 0) return { scores, failures: unreadable };
+  const found = await reward.scoreEach(readable.map(({ item }) => item));
+  for (const [k, { index }] of readable.entries()) scores[index] = found.scores[k]!;
+  const failed = found.failures.map(({ index, error }) => ({ index: readable[index]!.index, error }));
+  return { scores, failures: [...unreadable, ...failed].sort((a, b) => a.index - b.index) };
+}
 
 /** The combined score of the items that every reward scored, compared with each other. */
 function combineItems(items: Item[], columns: readonly Column[], combination: Combination): void {

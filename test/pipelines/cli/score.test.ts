@@ -22,6 +22,12 @@ interface Scored {
   readonly failures: { id: string; reward: string; code: string; message: string }[];
 }
 const scored = async (...args: string[]) => (await runCli('score', '--json', ...args)).result() as unknown as Scored;
+/** As {@link scored}, where something is known to fail. */
+const scoredInPart = async (...args: string[]) => {
+  const run = await runCli('score', '--json', ...args);
+  expect(run.code).toBe(1);
+  return run.result() as unknown as Scored;
+};
 
 const fasta = () => file('three.fasta', '>rich\nGGCC\n>mixed\nACGT\n>poor\nAATT\n');
 
@@ -63,13 +69,34 @@ describe('several rewards', () => {
 
 test('an item that cannot be scored is reported by its name, and the others are scored', async () => {
   const path = file('odd.fasta', '>good\nACGTACGTACGTACGT\n>odd\nACGTNACGTACGTACGT\n');
-  const { items, failures } = await scored(path, '--reward', 'melting-temperature', '--reward', 'gc');
+  const { items, failures } = await scoredInPart(path, '--reward', 'melting-temperature', '--reward', 'gc');
   expect(items[0]!.scores['melting-temperature']).toBeGreaterThan(20);
   expect(items[0]!.combined).toBeDefined();
   expect(items[1]!.scores).toEqual({ gc: 0.5 });
   expect(items[1]!.combined).toBeUndefined();
   expect(failures).toMatchObject([{ id: 'odd', reward: 'melting-temperature', code: 'reward/letter' }]);
   expect(failures[0]!.message).toMatch(/^"N" at position 5/);
+});
+
+test('a picture that cannot be read fails alone, with exit code 1 and its name in the table', async () => {
+  const good = file('good.png', await encodePng(new Uint8Array([255, 255, 255]), 1, 1));
+  const torn = file('torn.png', Buffer.from('no picture'));
+  const { code, out } = await runCli('score', torn, good, '--reward', 'brightness');
+  expect(code).toBe(1);
+  expect(out).toMatch(/^failed\t.*torn\.png$/m);
+  expect(out).toMatch(/^1\.00000\t.*good\.png$/m);
+  expect(out).toMatch(/^brightness: 1\.0000 ± 0\.00 over 1$/m);
+  expect(out).toMatch(/^brightness of .*torn\.png failed: /m);
+});
+
+test('a reward that fails on everything loses nothing of the reward before it', async () => {
+  const { items, failures } = await scoredInPart(fasta(), '--reward', 'gc', '--reward', 'codon-index');
+  expect(items.map(({ scores }) => scores)).toEqual([{ gc: 1 }, { gc: 0.5 }, { gc: 0 }]);
+  expect(failures.map(({ id, reward }) => `${id} ${reward}`)).toEqual([
+    'rich codon-index',
+    'mixed codon-index',
+    'poor codon-index',
+  ]);
 });
 
 test('a reward that fails on everything ends the command with its error', async () => {
