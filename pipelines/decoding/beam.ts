@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { Decoding, Score } from '#pipelines/sampling/steering.ts';
+import type { Decoding, Rival, Score } from '#pipelines/sampling/steering.ts';
 import { askMissing, stillTrue } from './ask.ts';
 import type { At, Chain } from './chain.ts';
 import type { ValueFunction } from './value.ts';
@@ -38,7 +38,7 @@ export async function* beam<S, E>(
 ): Decoding {
   const { steps } = chain;
   const rows = Array.from({ length: chain.rows }, (_, row) => row);
-  let beams: Kept<S, E>[][] = rows.map((row) => [{ row, state: chain.start(row), said: undefined }]);
+  let beams: Kept<S, E>[][] = rows.map((row) => [{ row, state: chain.start(row), said: undefined, from: null }]);
 
   for (let i = 0; i < steps; i++) {
     const flat = beams.flat();
@@ -64,7 +64,24 @@ export async function* beam<S, E>(
       score,
     );
     const byRow = new Map(compared.map((row, k) => [row, values[k]!]));
-    beams = rows.map((row) => best(next[row]!, byRow.get(row), done ? 1 : widthAt(i, steps, options)));
+    const kept = rows.map((row) => best(next[row]!, byRow.get(row), done ? 1 : widthAt(i, steps, options)));
+    const rivals = (row: number): Rival[] =>
+      Array.from(byRow.get(row) ?? [], (value, k) => {
+        const rival = next[row]![k]!;
+        const { state, said, from } = rival;
+        return {
+          value,
+          parent: from,
+          wentOn: kept[row]!.includes(rival),
+          guess() {
+            if (done) return chain.finished(state);
+            return said === undefined ? null : chain.guess(i + 1, { row, state }, said);
+          },
+        };
+      });
+    beams = rows.map((row) =>
+      byRow.has(row) ? kept[row]!.map((b) => ({ ...b, from: next[row]!.indexOf(b) })) : kept[row]!,
+    );
     yield {
       step: i + 1,
       total: steps,
@@ -74,6 +91,7 @@ export async function* beam<S, E>(
         const own = byRow.get(row);
         return own === undefined ? 0 : argmax(own);
       }),
+      rivals,
     };
     if (!done) continue;
     return {
@@ -88,6 +106,8 @@ export async function* beam<S, E>(
 interface Kept<S, E> extends At<S> {
   /** What the network says of the state before its step, where that is known. */
   said: E | undefined;
+  /** Which candidate of the last comparison it comes from; null before the first. */
+  readonly from: number | null;
 }
 
 /** States kept after a step: from `width·oversample` down to `width`, by the same factor at every step. */
@@ -128,13 +148,13 @@ function candidatesOf<S, E>(
   const each = width === 0 ? 1 : drawsEach(own.length, width, options);
   const seen = new Set<string>();
   const out: Kept<S, E>[] = [];
-  for (const [b, { row, state, said }] of own.entries()) {
+  for (const [b, { row, state, said, from }] of own.entries()) {
     for (let k = 0; k < each; k++) {
       const next = chain.draw(step, { row, state }, said as E, b * each + k, options.sharedReveal);
       const key = chain.key(next) ?? String(out.length);
       if (seen.has(key)) continue;
       seen.add(key);
-      out.push({ row, state: next, said: stillTrue(chain, state, next, said as E) });
+      out.push({ row, state: next, said: stillTrue(chain, state, next, said as E), from });
     }
   }
   return out;

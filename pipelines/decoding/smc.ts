@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { Decoded, Decoding, Score } from '#pipelines/sampling/steering.ts';
+import type { Decoded, Decoding, Rival, Score } from '#pipelines/sampling/steering.ts';
 import { askMissing, stillTrue } from './ask.ts';
 import type { At, Chain } from './chain.ts';
 import { type Resample, ssp, systematic } from './resample.ts';
@@ -52,6 +52,8 @@ export async function* smc<S, E>(
   let said: (E | undefined)[] = rows.map(() => undefined);
   let particles = rows.map((): Particle => ({ logWeight: 0, tilt: 0, peak: Number.NEGATIVE_INFINITY, last: null }));
   let rewards = new Float64Array(chain.rows);
+  /** Which row of the last comparison each row comes from. */
+  let origins: (number | null)[] = rows.map(() => null);
 
   for (let i = 0; i < steps; i++) {
     const at = rows.map((row): At<S> => ({ row, state: states[row]! }));
@@ -70,19 +72,35 @@ export async function* smc<S, E>(
       values = await value.values(i + 1, now, value.asksNetwork ? (said as E[]) : []);
     }
     let ancestors = rows;
+    const drawn = states;
+    const answered = said;
     if (values !== null) {
       const weighed = values;
       particles = particles.map((p, row) => weigh(p, weighed[row]!, done, options));
       if (!done) ancestors = resample(chain, i, populations, particles, options);
       [states, said] = [ancestors.map((a) => states[a]!), ancestors.map((a) => said[a])];
     }
+    const before = origins;
+    const rivalOf = (row: number): Rival => ({
+      value: values![row]!,
+      parent: before[row]!,
+      wentOn: ancestors.includes(row),
+      guess() {
+        const state = drawn[row]!;
+        if (done) return chain.finished(state);
+        const answer = answered[row];
+        return answer === undefined ? null : chain.guess(i + 1, { row, state }, answer);
+      },
+    });
     yield {
       step: i + 1,
       total: steps,
       guess,
       values: rows.map((row) => (values === null ? new Float64Array() : Float64Array.of(values[row]!))),
       chosen: ancestors,
+      rivals: (row) => (values === null ? [] : [rivalOf(row)]),
     };
+    if (values !== null) origins = [...ancestors];
   }
   return result(chain, populations, particles, states, rewards, options);
 }

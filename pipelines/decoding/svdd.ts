@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { Decoding, Score } from '#pipelines/sampling/steering.ts';
+import type { Decoding, Rival, Score } from '#pipelines/sampling/steering.ts';
 import { askMissing, stillTrue } from './ask.ts';
 import type { At, Chain } from './chain.ts';
 import type { ValueFunction } from './value.ts';
@@ -52,6 +52,8 @@ export async function* svdd<S, E>(
   let states = rows.map(chain.start);
   let said: (E | undefined)[] = rows.map(() => undefined);
   let rewards: Float64Array | null = null;
+  /** Which candidate of the last comparison each row comes from. */
+  let origins: (number | null)[] = rows.map(() => null);
 
   for (let i = 0; i < steps; i++) {
     const at = rows.map((row): At<S> => ({ row, state: states[row]! }));
@@ -84,12 +86,41 @@ export async function* svdd<S, E>(
     states = parents.map((p) => sets[p]![chosen[p]!]!);
     said = parents.map((p) => next.said[p]![chosen[p]!]);
     if (i + 1 === steps) rewards = Float64Array.from(parents, (p) => next.values[p]![chosen[p]!] ?? Number.NaN);
-    yield { step: i + 1, total: steps, guess, values: next.values, chosen };
+    const before = origins;
+    const rivals = (row: number) => rivalsOf(chain, i + 1, sets[row]!, next, row, chosen[row]!, before[row]!);
+    yield { step: i + 1, total: steps, guess, values: next.values, chosen, rivals };
+    origins = rows.map((row) => {
+      if (parents[row] !== row) return null;
+      return next.values[row]!.length === 0 ? before[row]! : chosen[row]!;
+    });
   }
   const samples = states.map(chain.finished);
   if (rewards === null || !rewards.every(Number.isFinite)) rewards = await score(samples, rows);
   if (weighted) for (const row of rows) logWeights[row]! += rewards[row]! / options.alpha;
   return { samples, rewards, logWeights: weighted ? logWeights : null };
+}
+
+/** What competed for a row, about to take `step`. */
+function rivalsOf<S, E>(
+  chain: Chain<S, E>,
+  step: number,
+  states: readonly S[],
+  { values, said }: Appraisal<E>,
+  row: number,
+  chosen: number,
+  parent: number | null,
+): Rival[] {
+  return Array.from(values[row]!, (value, m) => ({
+    value,
+    parent,
+    wentOn: m === chosen,
+    guess() {
+      const state = states[m]!;
+      if (step === chain.steps) return chain.finished(state);
+      const answer = said[row]![m];
+      return answer === undefined ? null : chain.guess(step, { row, state }, answer);
+    },
+  }));
 }
 
 const tilted = (values: Float64Array, alpha: number): Float64Array => {

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { Clean, Decoded, DecodingStep, Score } from '#pipelines/sampling/steering.ts';
+import type { Clean, Decoded, DecodingStep, Score, TreePlace } from '#pipelines/sampling/steering.ts';
 import { stillTrue } from './ask.ts';
 import type { Chain } from './chain.ts';
 import { askNetwork, askReward, lockstep, type Search } from './lockstep.ts';
@@ -62,7 +62,7 @@ export async function* tree<S, E>(
   options: TreeOptions,
 ): AsyncGenerator<DecodingStep, Decoded & { readonly trees: readonly TreeNode<Place<S, E>>[] }> {
   const rows = Array.from({ length: chain.rows }, (_, row) => row);
-  const spent = rows.map((): Spent => ({ calls: 0, limit: chain.steps, best: null }));
+  const spent = rows.map((): Spent => ({ calls: 0, limit: chain.steps, best: null, origin: null }));
   const searches = lockstep(
     chain,
     score,
@@ -91,8 +91,32 @@ export async function* tree<S, E>(
       rewards: Float64Array.from(spent, ({ best }) => best!.reward),
       logWeights: null,
       trees: round.value,
+      tree: (row) => placesOf(chain, row, round.value[row]!, spent[row]!.origin!, options),
     };
   }
+}
+
+/** A tree as a list. Values count from `origin` in the tree, and from nothing in the list. */
+function placesOf<S, E>(
+  chain: Chain<S, E>,
+  row: number,
+  root: TreeNode<Place<S, E>>,
+  origin: number,
+  { depth }: TreeOptions,
+): TreePlace[] {
+  const cuts = checkpointsOf(chain.steps, chain.isRandom, depth);
+  const places: TreePlace[] = [];
+  const add = (node: TreeNode<Place<S, E>>, parent: number | null): void => {
+    const { state, said } = node.data;
+    const step = cuts[node.depth]!;
+    const own = places.length;
+    const guess = () => (said === null ? chain.finished(state) : chain.guess(step, { row, state }, said));
+    const { prior, value, visits } = node;
+    places.push({ parent, step, prior: prior + origin, value: value + origin, visits, guess });
+    for (const child of node.children) add(child, own);
+  };
+  add(root, null);
+  return places;
 }
 
 interface Spent {
@@ -100,6 +124,8 @@ interface Spent {
   calls: number;
   limit: number;
   best: { readonly sample: Clean; readonly reward: number } | null;
+  /** Rewards count from the first one, so that a constant added to all changes nothing. */
+  origin: number | null;
 }
 
 /** First steps of the segments between branchings, and the end: `[0, …, steps]`. Every segment has a random step. */
@@ -133,9 +159,6 @@ function* grow<S, E>(
   // What a child of a place of each depth costs at most: the last state of a path is not asked about.
   const segment = (d: number) => cuts[d + 1]! - cuts[d]! - (d + 1 === depth ? 1 : 0);
   const cost = (d: number): number => (rollout > 0 && d + 1 < depth ? segment(d) + cost(d + 1) : segment(d));
-  /** Rewards count from the first one, so that a constant added to all changes nothing. */
-  let origin: number | null = null;
-
   function* ask(step: number, state: S): Search<S, E, E> {
     spent.calls++;
     return (yield* askNetwork<S, E>(step, [state]))[0]!;
@@ -160,7 +183,7 @@ function* grow<S, E>(
 
   function* reward(sample: Clean): Search<S, E, number> {
     const [r] = yield* askReward<S, E>([sample]);
-    origin ??= r!;
+    spent.origin ??= r!;
     return r!;
   }
 
@@ -177,7 +200,7 @@ function* grow<S, E>(
       const sample = chain.finished(at.data.state);
       const r = yield* reward(sample);
       if (spent.best === null || r > spent.best.reward) spent.best = { sample, reward: r };
-      leaf = r - origin!;
+      leaf = r - spent.origin!;
     }
     for (const node of made) {
       if (node.depth === depth) {
@@ -188,7 +211,7 @@ function* grow<S, E>(
       let guess = 0;
       if (mixed < 1) {
         const { state, said } = node.data;
-        guess = (yield* reward(chain.guess(cuts[node.depth]!, { row, state }, said!))) - origin!;
+        guess = (yield* reward(chain.guess(cuts[node.depth]!, { row, state }, said!))) - spent.origin!;
       }
       node.prior = mixed === 0 ? guess : (1 - mixed) * guess + mixed * leaf!;
     }

@@ -9,20 +9,28 @@ export type Clean = Float32Array | Int32Array;
 /** Finite numbers, one per sample, higher is better. Counted: one call each. */
 export type Score = (samples: readonly Clean[], rows: readonly number[]) => Promise<Float64Array>;
 
-/** A reward that says which way is up. */
+/**
+ * A reward that says which way is up, of samples that need not be finished: numbers of a picture `[D]`, or of a sequence the probability of
+ * every token at every position, `[L, V]`. One answer per sample, for each on its own.
+ */
 export interface DifferentiableReward {
-  /**
-   * Gradients of the reward, one per sample and for each on its own.
-   * @param samples numbers of a picture `[D]`, or of a sequence the probability of every token at every position, `[L, V]`.
-   */
+  values(samples: readonly Float32Array[], rows: readonly number[]): Promise<Float64Array>;
   gradient(samples: readonly Float32Array[], rows: readonly number[]): Promise<readonly Float32Array[]>;
+}
+
+/** A model, and the reward that it is steered by. */
+export interface DecodingTarget {
+  /** SHA-256 of the model. */
+  readonly modelHash: string;
+  /** As the reward was asked for. */
+  readonly reward: string;
 }
 
 /** What some decoders need besides the value of a reward. */
 export interface DecodingAids {
   readonly slope?: DifferentiableReward;
-  /** SHA-256 of the model: networks trained for another one are refused. */
-  readonly modelHash?: string;
+  /** What is steered: networks that were trained for something else are refused. */
+  target?(): Promise<DecodingTarget>;
 }
 
 /** What guided samples came to, and what they cost. */
@@ -35,6 +43,36 @@ export interface Decoded {
    * method has none (argmax selection).
    */
   readonly logWeights: Float64Array | null;
+  /** Of searches that keep a tree: the places of a row's, parents before children, the root first. */
+  readonly tree?: (row: number) => readonly TreePlace[];
+}
+
+/** A partly finished sample in the tree of a search. */
+export interface TreePlace {
+  /** Place in the list; null for the root. */
+  readonly parent: number | null;
+  /** Steps taken so far. */
+  readonly step: number;
+  /** What it was worth when it was made; of a finished sample, its reward. */
+  readonly prior: number;
+  /** As its children say. */
+  readonly value: number;
+  readonly visits: number;
+  /** The best guess of what it becomes, or what it is. */
+  guess(): Clean;
+}
+
+/** One of those that competed at a step. */
+export interface Rival {
+  readonly value: number;
+  /**
+   * Which of those of the last comparison it comes from: a place among the row's own, for populations a row. Null where there was
+   * none before, or it was another sample's.
+   */
+  readonly parent: number | null;
+  readonly wentOn: boolean;
+  /** The best guess of what it becomes; at the end, what it is. Made when asked for; null: the decoder does not know. */
+  guess(): Clean | null;
 }
 
 /** After each step. */
@@ -48,6 +86,8 @@ export interface DecodingStep {
   readonly values: readonly Float64Array[];
   /** Which candidate each row went on with; for populations, which row it descends from. */
   readonly chosen: readonly number[];
+  /** As `values`, with where each comes from. Absent where the decoder does not tell. */
+  rivals?(row: number): readonly Rival[];
 }
 
 /** A decoder at work: steps as they happen, then the result. Stop iterating to cancel. */
