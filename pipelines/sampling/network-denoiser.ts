@@ -113,8 +113,10 @@ export function createNetworkDenoiser(options: NetworkDenoiserOptions): NetworkD
         const y: Float32Array[] = [];
         for (const group of together ? [branches] : branches.map((b) => [b]))
           y.push(...(await run(x, timestep, group)));
-        const guided = negative ? combine(y[0]!, y[1]!, request.guidanceScale) : y[0]!;
-        out.set(plan.packed ? unpackLatents(guided, dims) : guided, row * size);
+        const own = out.subarray(row * size, (row + 1) * size);
+        const guided = negative ? combine(y[0]!, y[1]!, request.guidanceScale, own) : y[0]!;
+        if (plan.packed) own.set(unpackLatents(guided, dims));
+        else if (guided !== own) own.set(guided);
       }
       return out;
     },

@@ -168,6 +168,20 @@ describe('distributions', () => {
     ).toBeLessThan(limit);
   });
 
+  test('normal() is the formula of Box and Muller on two words, to 1e-10', () => {
+    const words = new Rng(19);
+    const rng = new Rng(19);
+    for (let i = 0; i < 100_000; i++) {
+      const radius = Math.sqrt(-2 * Math.log((words.word() + 0.5) / 2 ** 32));
+      const angle = (2 * Math.PI * (words.word() + 0.5)) / 2 ** 32;
+      const error = Math.max(
+        Math.abs(rng.normal() - radius * Math.cos(angle)),
+        Math.abs(rng.normal() - radius * Math.sin(angle)),
+      );
+      if (error > 1e-10) expect(error).toBeLessThanOrEqual(1e-10);
+    }
+  });
+
   test('the two halves of a Box–Muller pair are independent', () => {
     const rng = new Rng(13);
     let dot = 0;
