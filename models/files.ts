@@ -39,6 +39,11 @@ export function writeFileAtomic(path: string, data: Uint8Array | string): void {
   stageFile(path, (write) => write(bytes)).commit();
 }
 
+/** {@link writeFileAtomic} of a value as JSON that a person can read. */
+export function writeJsonAtomic(path: string, value: unknown): void {
+  writeFileAtomic(path, `${JSON.stringify(value, null, 2)}\n`);
+}
+
 /** As `writeFileAtomic`, in pieces: `fill` hands over the bytes in order. An error from `fill` also leaves nothing behind. */
 export function replaceFile(path: string, fill: (write: Write) => void): void {
   stageFile(path, fill).commit();

@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path';
 import { portType } from '#models/autodiff/precision.ts';
 import { NorthlightError } from '#models/errors.ts';
 import { openModelFolder, rememberedModelHash } from '#models/families/index.ts';
-import { sha256File, writeFileAtomic } from '#models/files.ts';
+import { sha256File, writeJsonAtomic } from '#models/files.ts';
 import { encodeModel } from '#models/onnx/write.ts';
 import { createSession, type Session } from '#models/runtime/session.ts';
 import { Rng } from '#models/tensor/rng.ts';
@@ -170,7 +170,7 @@ async function run(task: FinetuneTask<D3poConfig>): Promise<FinetuneResult | nul
   const configPath = join(runDirectory, 'config.json');
   if (!existsSync(configPath)) {
     const record = { algorithm: 'd3po', model: folder.name, modelHash, config, pairs: task.pairs };
-    writeFileAtomic(configPath, `${JSON.stringify(record, null, 2)}\n`);
+    writeJsonAtomic(configPath, record);
   }
   const log = openMetricsLog(runDirectory, state.step + 1);
   const save = () =>

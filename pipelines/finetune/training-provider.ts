@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { NorthlightError } from '#models/errors.ts';
-import { writeFileAtomic } from '#models/files.ts';
+import { writeJsonAtomic } from '#models/files.ts';
 import { type ChooseOptions, chooseProvider, type ProviderChoice } from '#models/runtime/choose-provider.ts';
 import type { TrialGraph } from '#models/runtime/graph-trial.ts';
 import type { Provider } from '#models/runtime/session.ts';
@@ -58,7 +58,7 @@ export async function trainingProvider(
   if (wanted === 'cpu') return 'cpu';
   task.progress('trying what can run the training graph', 0, 0);
   const choice = await chooseProvider(wanted, await probe(), options);
-  writeFileAtomic(fileOf(task.runDirectory), `${JSON.stringify(summary(choice), null, 2)}\n`);
+  writeJsonAtomic(fileOf(task.runDirectory), summary(choice));
   return choice.provider;
 }
 

@@ -12,7 +12,7 @@ import {
 import { join } from 'node:path';
 import { z } from 'zod';
 import { NorthlightError } from '#models/errors.ts';
-import { fileError, sha256File, writeFileAtomic } from '#models/files.ts';
+import { fileError, sha256File, writeJsonAtomic } from '#models/files.ts';
 
 const KEEP = 2;
 const MANIFEST = 'manifest.json';
@@ -50,7 +50,7 @@ export function writeCheckpoint(runDirectory: string, step: number, fill: (folde
       syncPath(path);
       files[name] = { sha256: sha256File(path), sizeBytes: statSync(path).size };
     }
-    writeFileAtomic(join(temporary, MANIFEST), `${JSON.stringify({ version: 1, step, files }, null, 2)}\n`);
+    writeJsonAtomic(join(temporary, MANIFEST), { version: 1, step, files });
     // Only a run that went back to an older checkpoint writes the same step twice.
     rmSync(target, { recursive: true, force: true });
     renameSync(temporary, target);

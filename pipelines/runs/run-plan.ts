@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { writeFileAtomic } from '#models/files.ts';
+import { writeJsonAtomic } from '#models/files.ts';
 import type { PlannedSession } from '#models/runtime/training-options.ts';
 import type { MachineRates } from '#models/training/estimate.ts';
 import { planTraining, type TrainingForm, type TrainingPlan } from '#models/training/plan.ts';
@@ -65,7 +65,7 @@ export function planRun(
     return { plan, session: { ...plan.session, optimization, prepack, foldConstants }, record: before };
   }
   const record = recordOf(plan, options.seconds);
-  writeFileAtomic(fileOf(runDirectory), `${JSON.stringify(record, null, 2)}\n`);
+  writeJsonAtomic(fileOf(runDirectory), record);
   return { plan, session: plan.session, record };
 }
 

@@ -5,8 +5,9 @@ import { isExternal, type Model } from '#models/onnx/ir.ts';
 import { writeModel } from '#models/onnx/write.ts';
 import { Rng } from '#models/tensor/rng.ts';
 import { f32, numel } from '#models/tensor/tensor.ts';
-import { buildTextEncoder, buildUnet, type FloraConfig, namedWeights } from '#pipelines/recipes/flora/network.ts';
+import { buildTextEncoder, buildUnet, type FloraConfig } from '#pipelines/recipes/flora/network.ts';
 import { TOKEN_COUNT, TOKENS, tokenizerConfigJson, tokenizerJson } from '#pipelines/recipes/flora/tokenizer.ts';
+import { namedWeights } from '#pipelines/recipes/weights.ts';
 
 export const TINY_CONFIG: FloraConfig = {
   size: 8,

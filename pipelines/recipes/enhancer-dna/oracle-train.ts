@@ -1,20 +1,18 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { writeFileAtomic } from '#models/files.ts';
+import { writeFileAtomic, writeJsonAtomic } from '#models/files.ts';
 import type { Model } from '#models/onnx/ir.ts';
 import { writeModel } from '#models/onnx/write.ts';
 import { createSession } from '#models/runtime/session.ts';
 import { Rng } from '#models/tensor/rng.ts';
 import { f32, type Tensor } from '#models/tensor/tensor.ts';
-import { createTrainerState, trapezoid } from '#models/training/trainer.ts';
-import { withWeights } from '#pipelines/recipes/flora/network.ts';
-import { planRecipe } from '#pipelines/recipes/plan-recipe.ts';
+import { commandOf } from '#pipelines/recipes/command.ts';
 import { trainRun } from '#pipelines/recipes/train-run.ts';
 import type { RecipeIo, RecipeOptions } from '#pipelines/recipes/types.ts';
+import { weightsOf, withWeights } from '#pipelines/recipes/weights.ts';
 import { BASES } from '#pipelines/sequences/nucleotides.ts';
 import { type Assay, drawAssay, writeOneHot } from './assay.ts';
-import { commandOf } from './command.ts';
 import { ENHANCER_LENGTH } from './enhancers.ts';
 import { CELLS } from './motifs.ts';
 import { oracleCard } from './oracle-card.ts';
@@ -50,8 +48,6 @@ export async function trainEnhancerOracle(
   io: RecipeIo,
 ): Promise<{ directory: string; steps: number; loss: number; pearson?: Record<string, number> }> {
   const s = options.set;
-  const work = join(options.out, 'training');
-  mkdirSync(work, { recursive: true });
   const seeds = new Rng(options.seed).fork('enhancer-oracle', s.half);
   const assayOf = (part: 'a' | 'b' | 'held-out', count: number, stage: string) =>
     drawAssay({
@@ -64,27 +60,14 @@ export async function trainEnhancerOracle(
     });
   const assay = assayOf(s.half, s.sequences, 'measuring');
   const oracle = buildOracle(ORACLE, seeds.fork('weights').word());
-  const { graph, session } = await planRecipe(work, options, s.steps, (memory) =>
-    buildOracleTrainingGraph(oracle, s.batch, ORACLE.length, memory),
-  );
-  const state = createTrainerState(
-    new Map(graph.parameters.map((n) => [n, oracle.graph.initializers.get(n) as Tensor<'float32'>])),
-  );
-  const loss = await trainRun(
+  const { state, loss } = await trainRun(
+    options,
     {
-      work,
-      resume: options.resume,
-      checkpointEvery: s.checkpointEvery,
-      graph,
-      session,
-      state,
-      steps: s.steps,
+      build: (memory) => buildOracleTrainingGraph(oracle, s.batch, ORACLE.length, memory),
+      initial: weightsOf(oracle),
       batch: assayBatches(assay, s.batch, seeds.fork('batches')),
-      learningRate: (step) => trapezoid(step, s.steps, s.learningRate, s.warmup, s.decay),
-      adamw: { beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weightDecay: s.weightDecay },
+      weightDecay: s.weightDecay,
       maxGradientNorm: 2,
-      emaDecay: s.emaDecay,
-      ...(options.threads ? { threads: options.threads } : {}),
     },
     io,
   );
@@ -120,7 +103,7 @@ async function evaluate(out: string, heldOut: Assay): Promise<OracleEvaluation> 
   const session = await createSession(join(out, 'model.onnx'));
   try {
     const evaluation = await evaluateOracle(session, heldOut);
-    writeJson(join(out, 'evaluation.json'), evaluation);
+    writeJsonAtomic(join(out, 'evaluation.json'), evaluation);
     return evaluation;
   } finally {
     await session.release();
@@ -131,7 +114,7 @@ async function evaluate(out: string, heldOut: Assay): Promise<OracleEvaluation> 
 export function exportOracle(out: string, model: Model, half: string): void {
   mkdirSync(out, { recursive: true });
   writeModel(model, join(out, 'model.onnx'));
-  writeJson(join(out, 'reward.json'), {
+  writeJsonAtomic(join(out, 'reward.json'), {
     name: `enhancer-oracle-${half}`,
     licence: 'Apache-2.0',
     input: 'sequence',
@@ -142,5 +125,3 @@ export function exportOracle(out: string, model: Model, half: string): void {
     higherIsBetter: true,
   });
 }
-
-const writeJson = (path: string, value: unknown) => writeFileAtomic(path, `${JSON.stringify(value, null, 2)}\n`);

@@ -3,21 +3,18 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { findFolder } from '#models/families/find-folder.ts';
 import { openMaskedSequence } from '#models/families/masked-sequence.ts';
-import { writeFileAtomic } from '#models/files.ts';
+import { writeFileAtomic, writeJsonAtomic } from '#models/files.ts';
 import type { Model } from '#models/onnx/ir.ts';
 import { writeModel } from '#models/onnx/write.ts';
 import { Rng } from '#models/tensor/rng.ts';
-import type { Tensor } from '#models/tensor/tensor.ts';
-import { createTrainerState, trapezoid } from '#models/training/trainer.ts';
-import { withWeights } from '#pipelines/recipes/flora/network.ts';
-import { planRecipe } from '#pipelines/recipes/plan-recipe.ts';
+import { commandOf } from '#pipelines/recipes/command.ts';
 import { trainRun } from '#pipelines/recipes/train-run.ts';
 import type { RecipeIo, RecipeOptions } from '#pipelines/recipes/types.ts';
+import { weightsOf, withWeights } from '#pipelines/recipes/weights.ts';
 import { loadMaskedPipeline } from '#pipelines/sampling/masked-pipeline.ts';
 import { BASES } from '#pipelines/sequences/nucleotides.ts';
 import { enhancerBatches } from './batches.ts';
 import { denoiserCard } from './card.ts';
-import { commandOf } from './command.ts';
 import { ENHANCER_LENGTH } from './enhancers.ts';
 import { type Evaluation, evaluateDenoiser } from './evaluate.ts';
 import { EPS } from './masking.ts';
@@ -52,30 +49,15 @@ export async function trainEnhancerDna(
   config: DenoiserConfig = DENOISER,
 ): Promise<{ directory: string; steps: number; loss: number; activity?: Record<string, number> }> {
   const s = options.set;
-  const work = join(options.out, 'training');
-  mkdirSync(work, { recursive: true });
   const denoiser = buildDenoiser(config, options.seed);
-  const { graph, session } = await planRecipe(work, options, s.steps, (memory) =>
-    buildDenoiserTrainingGraph(denoiser, s.batch, config.length, memory),
-  );
-  const state = createTrainerState(
-    new Map(graph.parameters.map((n) => [n, denoiser.graph.initializers.get(n) as Tensor<'float32'>])),
-  );
-  const loss = await trainRun(
+  const { state, loss } = await trainRun(
+    options,
     {
-      work,
-      resume: options.resume,
-      checkpointEvery: s.checkpointEvery,
-      graph,
-      session,
-      state,
-      steps: s.steps,
+      build: (memory) => buildDenoiserTrainingGraph(denoiser, s.batch, config.length, memory),
+      initial: weightsOf(denoiser),
       batch: enhancerBatches({ batch: s.batch, seed: options.seed, dropout: s.dropout }),
-      learningRate: (step) => trapezoid(step, s.steps, s.learningRate, s.warmup, s.decay),
-      adamw: { beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weightDecay: s.weightDecay },
+      weightDecay: s.weightDecay,
       maxGradientNorm: 1,
-      emaDecay: s.emaDecay,
-      ...(options.threads ? { threads: options.threads } : {}),
     },
     io,
   );
@@ -102,7 +84,7 @@ async function evaluate(options: RecipeOptions<EnhancerDnaSettings>, io: RecipeI
       { samples, reference, likelihoods, oracle: oracle === '' ? null : oracle, seed: new Rng(options.seed).word() },
       io,
     );
-    writeFileAtomic(join(options.out, 'evaluation.json'), jsonOf(evaluation));
+    writeJsonAtomic(join(options.out, 'evaluation.json'), evaluation);
     return evaluation;
   } finally {
     await pipeline.close();
@@ -111,7 +93,7 @@ async function evaluate(options: RecipeOptions<EnhancerDnaSettings>, io: RecipeI
 
 /** Writes a model folder that the family of masked sequence models reads. */
 export function exportDenoiser(out: string, model: Model): void {
-  const json = (path: string, value: object) => writeFileAtomic(join(out, path), jsonOf(value));
+  const json = (path: string, value: object) => writeJsonAtomic(join(out, path), value);
   for (const folder of ['denoiser', 'scheduler']) mkdirSync(join(out, folder), { recursive: true });
   writeModel(model, join(out, 'denoiser', 'model.onnx'));
   json('denoiser/config.json', {
@@ -139,5 +121,3 @@ export function exportDenoiser(out: string, model: Model): void {
       'Masked diffusion of 200 letters of synthetic enhancer DNA for the cell lines HepG2, K562 and SK-N-SH. A made-up grammar to try steering on, not biology.',
   });
 }
-
-const jsonOf = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`;

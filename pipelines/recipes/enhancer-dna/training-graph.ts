@@ -1,8 +1,7 @@
-import { importGraph } from '#models/autodiff/import-graph.ts';
 import type { Model } from '#models/onnx/ir.ts';
 import { createBuilder } from '#models/ops/index.ts';
 import { type LossGraph, lossGraph, type MemoryMode } from '#models/training/training-graph.ts';
-import { namedWeights } from '#pipelines/recipes/flora/network.ts';
+import { importTrained } from '#pipelines/recipes/weights.ts';
 
 /**
  * The continuous-time bound of masked diffusion, Sahoo et al. 2024 (arXiv:2406.07524), with the log-linear schedule:
@@ -17,19 +16,14 @@ export function buildDenoiserTrainingGraph(
   memory: MemoryMode,
 ): LossGraph {
   const op = createBuilder();
-  const names = new Set(namedWeights(denoiser));
-  const net = importGraph(op, denoiser, {
-    inputs: {
-      input_ids: op.input('input_ids', 'int64', [batch, length]),
-      timestep: op.input('timestep', 'float32', [batch]),
-      class_labels: op.input('class_labels', 'int64', [batch]),
-    },
-    role: (name) => (names.has(name) ? 'input' : 'frozen'),
+  const { outputs, weights } = importTrained(op, denoiser, {
+    input_ids: op.input('input_ids', 'int64', [batch, length]),
+    timestep: op.input('timestep', 'float32', [batch]),
+    class_labels: op.input('class_labels', 'int64', [batch]),
   });
-  const logits = net.outputs.get('logits')!;
+  const logits = outputs.get('logits')!;
   const target = op.input('target', 'float32', logits.dims);
   const logProbs = op.apply('LogSoftmax', [logits], { axis: -1 });
   const loss = op.mulScalar(op.reduceSumAll(op.mul(target, logProbs)), -1 / (batch * length));
-  const weights = [...names].map((n) => net.weights.get(n)!);
   return lossGraph(op, loss, weights, { name: 'enhancer-training', kernels: 'ort', skipUnreached: true, memory });
 }

@@ -1,19 +1,18 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { writeFileAtomic } from '#models/files.ts';
+import { writeFileAtomic, writeJsonAtomic } from '#models/files.ts';
 import type { Model } from '#models/onnx/ir.ts';
 import { writeModel } from '#models/onnx/write.ts';
 import { createSession } from '#models/runtime/session.ts';
 import { Rng } from '#models/tensor/rng.ts';
 import { f32, type Tensor } from '#models/tensor/tensor.ts';
-import { createTrainerState, trapezoid } from '#models/training/trainer.ts';
+import { commandOf } from '#pipelines/recipes/command.ts';
 import { loadOrDraw } from '#pipelines/recipes/flora/data.ts';
 import { type FlowerDataset, PICTURE_SIZE, renderDataset } from '#pipelines/recipes/flora/dataset.ts';
-import { withWeights } from '#pipelines/recipes/flora/network.ts';
-import { planRecipe } from '#pipelines/recipes/plan-recipe.ts';
-import { trainRun } from '#pipelines/recipes/train-run.ts';
+import { trainRun, workFolder } from '#pipelines/recipes/train-run.ts';
 import type { RecipeIo, RecipeOptions } from '#pipelines/recipes/types.ts';
+import { weightsOf, withWeights } from '#pipelines/recipes/weights.ts';
 import { augment, grainBank } from './augment.ts';
 import { modelCard } from './card.ts';
 import { type Evaluation, evaluateJudge } from './evaluate.ts';
@@ -44,38 +43,23 @@ export async function trainFloraJudge(
   io: RecipeIo,
 ): Promise<{ directory: string; steps: number; loss: number; mean?: number; accuracy?: Record<string, number> }> {
   const s = options.set;
-  const work = join(options.out, 'training');
-  mkdirSync(work, { recursive: true });
   const seeds = new Rng(options.seed).fork('flora-judge');
   const data = await loadOrDraw(
-    work,
+    workFolder(options.out),
     s.drawings,
     seeds.fork('drawings').word(),
     (done) => io.progress('drawing', done, s.drawings),
     io.signal,
   );
   const judge = buildJudge(JUDGE, options.seed);
-  const { graph, session } = await planRecipe(work, options, s.steps, (memory) =>
-    buildJudgeTrainingGraph(judge, s.batch, JUDGE.size, memory),
-  );
-  const state = createTrainerState(
-    new Map(graph.parameters.map((n) => [n, judge.graph.initializers.get(n) as Tensor<'float32'>])),
-  );
-  const loss = await trainRun(
+  const { state, loss } = await trainRun(
+    options,
     {
-      work,
-      resume: options.resume,
-      checkpointEvery: s.checkpointEvery,
-      graph,
-      session,
-      state,
-      steps: s.steps,
+      build: (memory) => buildJudgeTrainingGraph(judge, s.batch, JUDGE.size, memory),
+      initial: weightsOf(judge),
       batch: judgeBatch(data, s.batch, seeds.fork('batches')),
-      learningRate: (step) => trapezoid(step, s.steps, s.learningRate, s.warmup, s.decay),
-      adamw: { beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weightDecay: s.weightDecay },
+      weightDecay: s.weightDecay,
       maxGradientNorm: 2,
-      emaDecay: s.emaDecay,
-      ...(options.threads ? { threads: options.threads } : {}),
     },
     io,
   );
@@ -85,7 +69,8 @@ export async function trainFloraJudge(
   if (io.signal.aborted) return result;
   const evaluation = await evaluate(options.out, s.heldOut, seeds.fork('held-out').word(), io);
   const parameters = [...state.parameters.values()].reduce((n, p) => n + p.data.length, 0);
-  writeFileAtomic(join(options.out, 'README.md'), modelCard(evaluation, commandOf(options), s.drawings, parameters));
+  const command = commandOf('flora-judge', options, floraJudgeSchema.parse({}));
+  writeFileAtomic(join(options.out, 'README.md'), modelCard(evaluation, command, s.drawings, parameters));
   const accuracy = Object.fromEntries(evaluation.attributes.map((a) => [a.name, a.accuracy]));
   return { ...result, mean: evaluation.mean, accuracy };
 }
@@ -111,18 +96,6 @@ export function judgeBatch(data: FlowerDataset, batch: number, root: Rng): (step
   };
 }
 
-/** The command line that makes the same model again; settings at their default are left out. */
-function commandOf({ seed, threads, set }: RecipeOptions<z.output<typeof floraJudgeSchema>>): string {
-  const defaults: Readonly<Record<string, number>> = floraJudgeSchema.parse({});
-  const changed = Object.entries(set).filter(([key, value]) => value !== defaults[key]);
-  return [
-    'northlight train flora-judge --out DIR',
-    `--seed ${seed}`,
-    ...(threads ? [`--threads ${threads}`] : []),
-    ...changed.map(([key, value]) => `--set ${key}=${value}`),
-  ].join(' ');
-}
-
 async function evaluate(out: string, count: number, seed: number, io: RecipeIo): Promise<Evaluation> {
   const held = await renderDataset({
     count,
@@ -134,7 +107,7 @@ async function evaluate(out: string, count: number, seed: number, io: RecipeIo):
   const session = await createSession(join(out, 'model.onnx'));
   try {
     const evaluation = await evaluateJudge(session, held);
-    writeJson(join(out, 'evaluation.json'), evaluation);
+    writeJsonAtomic(join(out, 'evaluation.json'), evaluation);
     return evaluation;
   } finally {
     await session.release();
@@ -145,7 +118,7 @@ async function evaluate(out: string, count: number, seed: number, io: RecipeIo):
 export function exportJudge(out: string, model: Model): void {
   mkdirSync(out, { recursive: true });
   writeModel(model, join(out, 'model.onnx'));
-  writeJson(join(out, 'reward.json'), {
+  writeJsonAtomic(join(out, 'reward.json'), {
     name: 'flora-judge',
     licence: 'Apache-2.0',
     input: 'image',
@@ -156,5 +129,3 @@ export function exportJudge(out: string, model: Model): void {
     attributes: Object.fromEntries(LAYOUT.map((a) => [a.name, a.values])),
   });
 }
-
-const writeJson = (path: string, value: unknown) => writeFileAtomic(path, `${JSON.stringify(value, null, 2)}\n`);

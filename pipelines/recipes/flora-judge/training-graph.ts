@@ -1,8 +1,7 @@
-import { importGraph } from '#models/autodiff/import-graph.ts';
 import type { Model } from '#models/onnx/ir.ts';
 import { createBuilder } from '#models/ops/index.ts';
 import { type LossGraph, lossGraph, type MemoryMode } from '#models/training/training-graph.ts';
-import { namedWeights } from '#pipelines/recipes/flora/network.ts';
+import { importTrained } from '#pipelines/recipes/weights.ts';
 import { columnsOf, LAYOUT } from './layout.ts';
 
 /**
@@ -11,14 +10,11 @@ import { columnsOf, LAYOUT } from './layout.ts';
  */
 export function buildJudgeTrainingGraph(judge: Model, batch: number, size: number, memory: MemoryMode): LossGraph {
   const op = createBuilder();
-  const names = new Set(namedWeights(judge));
-  const net = importGraph(op, judge, {
-    inputs: { image: op.input('image', 'float32', [batch, 3, size, size]) },
-    role: (name) => (names.has(name) ? 'input' : 'frozen'),
-  });
+  const image = op.input('image', 'float32', [batch, 3, size, size]);
+  const { outputs, weights } = importTrained(op, judge, { image });
   const target = op.input('target', 'float32', [batch, columnsOf(LAYOUT)]);
   const parts = op.split(
-    net.outputs.get('logits')!,
+    outputs.get('logits')!,
     1,
     LAYOUT.map((a) => a.values.length),
   );
@@ -27,6 +23,5 @@ export function buildJudgeTrainingGraph(judge: Model, batch: number, size: numbe
     1,
   );
   const loss = op.mulScalar(op.reduceSumAll(op.mul(target, logProbabilities)), -1 / batch);
-  const weights = [...names].map((n) => net.weights.get(n)!);
   return lossGraph(op, loss, weights, { name: 'flora-judge-training', kernels: 'ort', skipUnreached: true, memory });
 }

@@ -3,7 +3,6 @@ import type { Value } from '#models/onnx/builder.ts';
 import type { Model } from '#models/onnx/ir.ts';
 import { createBuilder } from '#models/ops/index.ts';
 import { Rng } from '#models/tensor/rng.ts';
-import { f32, type Tensor } from '#models/tensor/tensor.ts';
 
 export interface FloraConfig {
   readonly size: number;
@@ -17,21 +16,6 @@ export interface FloraConfig {
   /** Tokens per caption, the start token included. */
   readonly tokens: number;
   readonly embedding: number;
-}
-
-/** The trained weights of a network built here; its constants have other names. */
-export function namedWeights(model: Model): string[] {
-  return [...model.graph.initializers.keys()].filter((name) => /\.(weight|bias)$/.test(name));
-}
-
-/** The model with its named weights replaced by those of `weights`, where they are kept under `prefix` and the name. */
-export function withWeights(model: Model, weights: ReadonlyMap<string, Tensor<'float32'>>, prefix = ''): Model {
-  const initializers = new Map(model.graph.initializers);
-  for (const name of namedWeights(model)) {
-    const w = weights.get(prefix + name);
-    if (w) initializers.set(name, f32(w.dims, w.data));
-  }
-  return { ...model, graph: { ...model.graph, initializers } };
 }
 
 const BATCH_AXIS = ['batch'] as const;

@@ -2,18 +2,17 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { NorthlightError } from '#models/errors.ts';
-import { writeFileAtomic } from '#models/files.ts';
+import { writeJsonAtomic } from '#models/files.ts';
 import type { Model } from '#models/onnx/ir.ts';
 import { readModel } from '#models/onnx/read.ts';
 import { writeModel } from '#models/onnx/write.ts';
 import { dimsEqual, type Tensor } from '#models/tensor/tensor.ts';
-import { createTrainerState, trapezoid } from '#models/training/trainer.ts';
-import { planRecipe } from '#pipelines/recipes/plan-recipe.ts';
-import { trainRun } from '#pipelines/recipes/train-run.ts';
+import { trainRun, workFolder } from '#pipelines/recipes/train-run.ts';
 import type { RecipeIo, RecipeOptions } from '#pipelines/recipes/types.ts';
+import { weightsOf, withWeights } from '#pipelines/recipes/weights.ts';
 import { diffusionBatch, loadOrDraw, SCHEDULER_CONFIG } from './data.ts';
 import { PICTURE_SIZE } from './dataset.ts';
-import { buildTextEncoder, buildUnet, type FloraConfig, namedWeights, withWeights } from './network.ts';
+import { buildTextEncoder, buildUnet, type FloraConfig } from './network.ts';
 import { TOKEN_COUNT, TOKENS, tokenizerConfigJson, tokenizerJson } from './tokenizer.ts';
 import { buildTrainingGraph } from './training-graph.ts';
 
@@ -56,10 +55,8 @@ export async function trainFlora(
   io: RecipeIo,
 ): Promise<{ directory: string; steps: number; loss: number }> {
   const s = options.set;
-  const work = join(options.out, 'training');
-  mkdirSync(work, { recursive: true });
   const data = await loadOrDraw(
-    work,
+    workFolder(options.out),
     s.drawings,
     options.seed,
     (done) => io.progress('drawing', done, s.drawings),
@@ -67,32 +64,21 @@ export async function trainFlora(
   );
   const textEncoder = buildTextEncoder(FLORA, options.seed);
   const unet = buildUnet(FLORA, options.seed);
-  const { graph, session } = await planRecipe(work, options, s.steps, (memory) =>
-    buildTrainingGraph(textEncoder, unet, s.batch, FLORA.tokens, FLORA.size, memory),
-  );
-  const initial = initialWeights(textEncoder, unet, graph.parameters);
+  const initial = new Map([...weightsOf(textEncoder, 'text_encoder.'), ...weightsOf(unet, 'unet.')]);
   if (s.unetFrom !== '') adoptUnet(initial, readModel(s.unetFrom));
-  const state = createTrainerState(initial);
-  const loss = await trainRun(
+  const { state, loss } = await trainRun(
+    options,
     {
-      work,
-      resume: options.resume,
-      checkpointEvery: s.checkpointEvery,
-      graph,
-      session,
-      state,
-      steps: s.steps,
+      build: (memory) => buildTrainingGraph(textEncoder, unet, s.batch, FLORA.tokens, FLORA.size, memory),
+      initial,
       batch: diffusionBatch(data, {
         batch: s.batch,
         seed: options.seed,
         captionDropout: s.captionDropout,
         timestepPower: s.timestepPower,
       }),
-      learningRate: (step) => trapezoid(step, s.steps, s.learningRate, s.warmup, s.decay),
-      adamw: { beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weightDecay: 0.01 },
+      weightDecay: 0.01,
       maxGradientNorm: 1,
-      emaDecay: s.emaDecay,
-      ...(options.threads ? { threads: options.threads } : {}),
     },
     io,
   );
@@ -104,10 +90,9 @@ export async function trainFlora(
 const READS_CAPTIONS = /^(caption\.|.*attn2\.to_[kv]\.)/;
 
 function adoptUnet(weights: Map<string, Tensor<'float32'>>, from: Model): void {
-  for (const name of namedWeights(from)) {
+  for (const [name, given] of weightsOf(from)) {
     if (READS_CAPTIONS.test(name)) continue;
     const known = weights.get(`unet.${name}`);
-    const given = from.graph.initializers.get(name) as Tensor<'float32'>;
     if (!known || !dimsEqual(known.dims, given.dims)) {
       throw new NorthlightError(
         'train/other-network',
@@ -119,18 +104,6 @@ function adoptUnet(weights: Map<string, Tensor<'float32'>>, from: Model): void {
   }
 }
 
-function initialWeights(textEncoder: Model, unet: Model, names: readonly string[]): Map<string, Tensor<'float32'>> {
-  const all = new Map<string, Tensor<'float32'>>();
-  for (const [prefix, model] of [
-    ['text_encoder.', textEncoder],
-    ['unet.', unet],
-  ] as const) {
-    for (const name of namedWeights(model))
-      all.set(prefix + name, model.graph.initializers.get(name) as Tensor<'float32'>);
-  }
-  return new Map(names.map((n) => [n, all.get(n)!]));
-}
-
 /** Writes a model folder in the diffusers layout with the given weights. */
 export function exportFlora(
   out: string,
@@ -138,7 +111,7 @@ export function exportFlora(
   unet: Model,
   weights: ReadonlyMap<string, Tensor<'float32'>>,
 ): void {
-  const json = (path: string, value: object) => writeFileAtomic(join(out, path), `${JSON.stringify(value, null, 2)}\n`);
+  const json = (path: string, value: object) => writeJsonAtomic(join(out, path), value);
   for (const folder of ['unet', 'text_encoder', 'tokenizer', 'scheduler'])
     mkdirSync(join(out, folder), { recursive: true });
   writeModel(withWeights(unet, weights, 'unet.'), join(out, 'unet', 'model.onnx'));

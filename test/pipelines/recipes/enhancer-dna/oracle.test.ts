@@ -20,9 +20,9 @@ import {
 } from '#pipelines/recipes/enhancer-dna/oracle-train.ts';
 import { buildOracleTrainingGraph } from '#pipelines/recipes/enhancer-dna/oracle-training-graph.ts';
 import { pearson } from '#pipelines/recipes/enhancer-dna/statistics.ts';
-import { withWeights } from '#pipelines/recipes/flora/network.ts';
 import { recipes } from '#pipelines/recipes/index.ts';
 import type { RecipeIo } from '#pipelines/recipes/types.ts';
+import { withWeights } from '#pipelines/recipes/weights.ts';
 import { createOnnxReward } from '#pipelines/rewards/onnx.ts';
 import { reverseComplement } from '#pipelines/sequences/nucleotides.ts';
 

@@ -20,9 +20,9 @@ import { buildOracle, ORACLE } from '#pipelines/recipes/enhancer-dna/oracle-netw
 import { exportOracle } from '#pipelines/recipes/enhancer-dna/oracle-train.ts';
 import { enhancerDnaSchema, trainEnhancerDna } from '#pipelines/recipes/enhancer-dna/train.ts';
 import { buildDenoiserTrainingGraph } from '#pipelines/recipes/enhancer-dna/training-graph.ts';
-import { withWeights } from '#pipelines/recipes/flora/network.ts';
 import { recipes } from '#pipelines/recipes/index.ts';
 import type { RecipeIo } from '#pipelines/recipes/types.ts';
+import { withWeights } from '#pipelines/recipes/weights.ts';
 
 const TINY: DenoiserConfig = { length: 200, width: 8, kernel: 3, dilations: [1], embedding: 8 };
 
