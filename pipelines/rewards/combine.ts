@@ -103,15 +103,15 @@ export interface Weighted {
 
 export interface CombinedReward extends Reward {
   readonly parts: readonly Weighted[];
-  /** Compares with these items from now on, and no longer with all that were scored. */
-  calibrate(items: readonly RewardItem[]): Promise<void>;
+  /** Compares with these from now on, one per part, and no longer with all that were scored: a fixed function of an item. */
+  calibrate(statistics: readonly Statistics[]): void;
   /** Scores by each part as it gives them, `[parts][items]`. */
   scoreParts(items: readonly RewardItem[]): Promise<Float32Array[]>;
 }
 
 /**
- * Several rewards as one that is better when higher. Scores are compared with those of the items it was calibrated on; without
- * them with all items scored so far, so that early scores move. One reward alone is not standardised, only weighted.
+ * Several rewards as one that is better when higher. Scores are compared with what it was calibrated to; without
+ * that with all items scored so far, so that early scores move. One reward alone is not standardised, only weighted.
  * Closing it closes its parts.
  * @throws {NorthlightError} `reward/combine` where the parts cannot go together.
  */
@@ -131,8 +131,8 @@ export function combineRewards(parts: readonly Weighted[], combination: Combinat
     ...(kinds === undefined ? {} : { kinds }),
     parts,
     scoreParts,
-    async calibrate(items) {
-      bank = (await scoreParts(items)).map(statisticsOf);
+    calibrate(statistics) {
+      bank = statistics;
     },
     async score(items) {
       const columns = await scoreParts(items);

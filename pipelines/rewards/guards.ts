@@ -20,7 +20,8 @@ export function capped(reward: Reward, { cap, softness = 0 }: Cap): Reward {
   };
 }
 
-function clip(over: number, softness: number): number {
+/** The credit for a reward that is `over` its cap; less than 0 below it. */
+export function clip(over: number, softness = 0): number {
   if (softness === 0) return Math.min(over, 0);
   const x = -over / softness;
   // ln(1 + eˣ) without overflow.

@@ -1,9 +1,13 @@
 import { NorthlightError } from '#models/errors.ts';
+import type { Combination } from './combine.ts';
 import { createCombinedReward, createReward, type RewardHost } from './index.ts';
 import type { Reward, RewardItem } from './types.ts';
 
 /** What a person asks for: one reward as it is, or several combined; null for none. */
-export async function openReward(specs: readonly string[], host: RewardHost): Promise<Reward | null> {
+export async function openReward(
+  specs: readonly string[],
+  host: RewardHost & { readonly combine?: Combination },
+): Promise<Reward | null> {
   const [first] = specs;
   if (first === undefined) return null;
   return specs.length === 1 && !/@[\d.eE+-]+$/.test(first)
