@@ -1,6 +1,7 @@
 import type { Sample } from '#pipelines/engine/contract.ts';
 import { formatNumber, formatWhen } from '#renderer/logic/format.ts';
 import { useApp } from '#renderer/state/app.ts';
+import { Picture } from './picture.tsx';
 
 /** Everything that made a picture, and what rewards said of it. */
 export function SampleFacts({ sample }: { sample: Sample }) {
@@ -17,6 +18,7 @@ export function SampleFacts({ sample }: { sample: Sample }) {
     ['Guidance', sample.guidanceScale],
     ['Scheduler', `${sample.scheduler}, eta ${sample.eta}`],
     ['Size', `${sample.width} × ${sample.height}`],
+    ...(sample.start ? [['Started from', startWords(sample.start)] as [string, string]] : []),
     ['For tuning', sample.hasTrajectory ? 'steps are kept' : 'steps were not kept'],
     ['Made', formatWhen(sample.createdAt)],
     ...Object.entries(sample.scores).map(([reward, value]): [string, string] => [reward, formatNumber(value)]),
@@ -31,9 +33,24 @@ export function SampleFacts({ sample }: { sample: Sample }) {
           </div>
         ))}
       </dl>
+      {sample.start && (
+        <div className="row" data-testid="started-from">
+          <span className="start-thumbnail">
+            <Picture key={sample.start.picture} hash={sample.start.picture} alt="The picture it started from" />
+          </span>
+          {sample.start.mask && (
+            <span className="start-thumbnail">
+              <Picture key={sample.start.mask} hash={sample.start.mask} alt="Its mask, white where it could change" />
+            </span>
+          )}
+        </div>
+      )}
       <p className="mono quiet" title="SHA-256 of the picture file">
         {sample.hash}
       </p>
     </>
   );
 }
+
+const startWords = ({ strength, mask }: NonNullable<Sample['start']>) =>
+  `a picture, strength ${strength}${mask ? ', only where its mask is white' : ''}`;

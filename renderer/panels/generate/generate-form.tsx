@@ -8,14 +8,17 @@ import { SelectField } from '#renderer/components/select-field.tsx';
 import { Switch } from '#renderer/components/switch.tsx';
 import { TextField } from '#renderer/components/text-field.tsx';
 import { plural } from '#renderer/logic/format.ts';
+import { marks } from '#renderer/logic/mask.ts';
 import { promptLines, randomSeed } from '#renderer/logic/prompts.ts';
 import { costWords } from '#renderer/logic/steer-words.ts';
 import { tokenWords, unreadWords } from '#renderer/logic/token-count.ts';
 import { takeJob, useApp } from '#renderer/state/app.ts';
 import { engine } from '#renderer/state/engine.ts';
+import { keepPicture } from '#renderer/state/keep-picture.ts';
 import { choose, useNavigation } from '#renderer/state/navigation.ts';
 import { useShortcuts } from '#renderer/state/shortcuts.ts';
 import { useAction } from '#renderer/state/use-action.ts';
+import { maskFile } from './draw-mask.ts';
 import {
   edit,
   type GenerateForm as Form,
@@ -23,6 +26,8 @@ import {
   formProblems,
   generateInput,
   insertPrompt,
+  keepsNothing,
+  madeSize,
   readsNegative,
   schedulersOf,
   show,
@@ -56,7 +61,12 @@ export function GenerateForm() {
   const start = () => {
     if (!input || action.busy || model?.usable === false) return;
     void action.run(async () => {
-      const job = await engine.call('generate.start', input);
+      const file =
+        form.start && marks(form.mask) && model
+          ? await maskFile(form.mask.marks, form.start.hash, madeSize(form, model))
+          : null;
+      const mask = file && (await keepPicture(file));
+      const job = await engine.call('generate.start', { ...input, mask });
       takeJob(job);
       await show({ jobId: job.id });
     });
@@ -102,7 +112,9 @@ export function GenerateForm() {
           </fieldset>
         )}
         <RecallNote />
-        <StartPicture problem={problems.start ?? problems.strength ?? null} />
+        {model && (form.start || sampling?.startsFromPictures) && (
+          <StartPicture made={madeSize(form, model)} problem={problems.start ?? problems.strength ?? null} />
+        )}
         <SelectField
           label="Model"
           value={modelId ?? ''}
@@ -188,7 +200,7 @@ export function GenerateForm() {
           </Button>
         </div>
         <SteerFields />
-        {form.steering === null && (
+        {keepsNothing(form) === null && (
           <Switch
             label="Keep what tuning needs"
             help="Stores every step, so that your ranking can tune the model later."
@@ -263,7 +275,9 @@ export function GenerateForm() {
   );
 }
 
-function schedulerHelp({ steering, keepTrajectories }: Form): string | undefined {
-  if (steering) return 'Only those with several ways on at each step can be steered.';
-  return keepTrajectories ? 'Tuning learns from these; for the others switch off “Keep what tuning needs”.' : undefined;
+function schedulerHelp(form: Form): string | undefined {
+  if (form.steering) return 'Only those with several ways on at each step can be steered.';
+  return form.keepTrajectories && keepsNothing(form) === null
+    ? 'Tuning learns from these; for the others switch off “Keep what tuning needs”.'
+    : undefined;
 }

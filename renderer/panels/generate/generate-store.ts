@@ -1,6 +1,7 @@
 import { create } from 'zustand';
 import type { EventPayload, Input, Model, Sample, SamplerName } from '#pipelines/engine/contract.ts';
 import type { FieldValue } from '#renderer/logic/fields.ts';
+import { type Mask, marks, maskFrom, type Size } from '#renderer/logic/mask.ts';
 import { addPrompt, promptLines, randomSeed } from '#renderer/logic/prompts.ts';
 import { useApp } from '#renderer/state/app.ts';
 import { engine } from '#renderer/state/engine.ts';
@@ -32,6 +33,8 @@ export interface GenerateForm extends ModelForm {
   /** The picture to start from; null: noise alone. */
   start: { readonly hash: string; readonly prompt: string } | null;
   strength: number | null;
+  /** What of it may change; null: everything. */
+  mask: Mask | null;
   /** The reward that pictures follow while they are made, and how; null: none. */
   steering: {
     readonly reward: string;
@@ -70,6 +73,7 @@ const fresh: GenerateForm = {
   shareInitialNoise: false,
   start: null,
   strength: 0.6,
+  mask: null,
   steering: null,
 };
 
@@ -113,7 +117,7 @@ export function edit(change: Partial<GenerateForm>): void {
   });
   const { form, changes } = useGenerate.getState();
   // The next project may not have the picture to start from.
-  remember('generate', JSON.stringify({ ...form, start: null }));
+  remember('generate', JSON.stringify({ ...form, start: null, mask: null }));
   remember('generate-models', JSON.stringify(changes));
 }
 
@@ -149,20 +153,49 @@ export function takeSettings(sample: Sample): void {
     ...{ prompts: prompt, negativePrompt, steps, eta, guidanceScale, seed },
     scheduler: schedulerNamed(scheduler)?.value ?? 'ddim',
     ...{ width: usual ? null : sample.width, height: usual ? null : sample.height },
+    ...startedFrom(sample.start),
   });
   choose({ modelId, adapterId });
 }
 
+/** What a picture was made from, as the form has it. */
+export const startedFrom = (start: Sample['start']): Partial<GenerateForm> =>
+  start === null
+    ? { start: null, mask: null }
+    : {
+        start: { hash: start.picture, prompt: '' },
+        mask: maskFrom(start.mask),
+        strength: start.strength,
+        steering: null,
+      };
+
 /** Takes a picture to start from, with its prompt where there is none yet. */
 export function startFrom({ hash, prompt }: Pick<Sample, 'hash' | 'prompt'>): void {
   const { prompts } = useGenerate.getState().form;
-  edit({ start: { hash, prompt }, steering: null, ...(promptLines(prompts).length === 0 ? { prompts: prompt } : {}) });
+  edit({
+    start: { hash, prompt },
+    mask: null,
+    steering: null,
+    ...(promptLines(prompts).length === 0 ? { prompts: prompt } : {}),
+  });
 }
 
 export const insertPrompt = (prompt: string) =>
   edit({ prompts: addPrompt(useGenerate.getState().form.prompts, prompt) });
 
-const needsOf = ({ keepTrajectories, steering }: GenerateForm) => ({ keepTrajectories, steered: steering !== null });
+/** Why what tuning needs cannot be kept, whatever the switch says; null: it can. */
+export function keepsNothing({ start, mask, steering }: GenerateForm): 'steered' | 'masked' | null {
+  if (steering !== null) return 'steered';
+  return start !== null && marks(mask) ? 'masked' : null;
+}
+
+const keeps = (form: GenerateForm): boolean => form.keepTrajectories && keepsNothing(form) === null;
+
+const needsOf = (form: GenerateForm) => ({ keepTrajectories: keeps(form), steered: form.steering !== null });
+
+/** Pixels of the pictures to make. */
+export const madeSize = (form: GenerateForm, { width, height, sampling }: Model): Size =>
+  sampling?.freeSize ? { width: form.width ?? width, height: form.height ?? height } : { width, height };
 
 /** Samplers to choose from, and the one that is used: the chosen one where it can do what is asked. */
 export function schedulersOf(form: GenerateForm, sampling?: Model['sampling']) {
@@ -215,14 +248,14 @@ export function formProblems(
   if (!used) problems.scheduler = 'No scheduler of this model can do that.';
   if (used?.eta && form.eta === 0 && form.steering)
     problems.eta = 'Steering needs some noise in every step to choose from: set it above 0.';
-  else if (used?.eta && form.eta === 0 && form.keepTrajectories)
+  else if (used?.eta && form.eta === 0 && keeps(form))
     problems.eta = 'Tuning needs some noise in every step: above 0, or switch off “Keep what tuning needs”.';
   return problems;
 }
 
 const MAX_SIDE = 16_384;
 
-/** The call that the form stands for, or null while something in it is missing or wrong. */
+/** The call that the form stands for, without its mask, or null while something in it is missing or wrong. */
 export function generateInput(
   form: GenerateForm,
   modelId: string | null,
@@ -240,7 +273,7 @@ export function generateInput(
     ...{ modelId, adapterId, prompts, count, steps, eta, guidanceScale, seed, shareInitialNoise, ...size },
     scheduler: used.value,
     negativePrompt: readsNegative(form, sampling) ? form.negativePrompt : '',
-    keepTrajectories: form.keepTrajectories && steering === null,
+    keepTrajectories: keeps(form),
     ...(start && strength !== null ? { initImage: start.hash, strength } : {}),
     ...(steering ? { steering: { ...steering, options: { ...steering.options } } } : {}),
   };

@@ -3,7 +3,7 @@ import type { Recalled } from '#pipelines/engine/contract.ts';
 import { choose, useNavigation } from '#renderer/state/navigation.ts';
 import { readPicture } from '#renderer/state/read-picture.ts';
 import { EngineError, toEngineError } from '#renderer/transport/wire.ts';
-import { edit, followModelId, type GenerateForm, useGenerate } from './generate-store.ts';
+import { edit, followModelId, type GenerateForm, startedFrom, useGenerate } from './generate-store.ts';
 import { schedulerNamed } from './schedulers.ts';
 
 interface RecallState {
@@ -43,7 +43,11 @@ export function takeRecalled(found: Recalled): void {
     notes.push(`The sampler “${scheduler}” is not offered in this form; the chosen one stays.`);
   followModelId(found.modelId ?? modelId);
   const change = Object.entries(form).filter(([, value]) => value !== undefined);
-  edit({ ...(Object.fromEntries(change) as Partial<GenerateForm>), ...(offered ? { scheduler: offered.value } : {}) });
+  edit({
+    ...(Object.fromEntries(change) as Partial<GenerateForm>),
+    ...(offered ? { scheduler: offered.value } : {}),
+    ...startedFrom(found.start),
+  });
   choose({ modelId: found.modelId ?? modelId, adapterId: found.adapterId });
   useRecall.setState({ ...nothing, recalled: { ...found, notes }, before });
 }
