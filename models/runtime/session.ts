@@ -11,6 +11,9 @@ function runtime(): typeof ort {
   return loaded;
 }
 
+/** Loads the native library before it is needed. */
+export const loadRuntime = (): void => void runtime();
+
 export type Provider = 'cpu' | 'webgpu' | 'cuda' | 'dml' | 'coreml';
 
 const PROVIDERS: readonly Provider[] = ['cpu', 'webgpu', 'cuda', 'dml', 'coreml'];

@@ -1,6 +1,7 @@
 import { NorthlightError } from '#models/errors.ts';
 import type { JobSpec } from './job-protocol.ts';
-import type { ComputeHandle, ProcessHost } from './process-host.ts';
+import type { ComputeHandle } from './process-host.ts';
+import type { WarmHost } from './warm-host.ts';
 
 /** Asks a compute process something small, beside the queue. */
 export type AskCompute = (kind: JobSpec['kind'], payload: unknown) => Promise<unknown>;
@@ -9,7 +10,11 @@ export type AskCompute = (kind: JobSpec['kind'], payload: unknown) => Promise<un
  * One question at a time: a new one ends the one before, which is then refused as `ask/superseded`.
  * @throws {NorthlightError} of the job; `ask/ended` when its process ends without an answer.
  */
-export function createAskCompute(host: ProcessHost, project: string, threads: number | undefined): AskCompute {
+export function createAskCompute(
+  host: Pick<WarmHost, 'fork'>,
+  project: string,
+  threads: number | undefined,
+): AskCompute {
   let current: ComputeHandle | null = null;
   let asked = 0;
   return (kind, payload) => {

@@ -1,4 +1,4 @@
-import type { JobSpec, ToCompute } from './job-protocol.ts';
+import type { ToCompute } from './job-protocol.ts';
 import { type ComputePort, runCompute } from './run-compute.ts';
 
 /**
@@ -45,10 +45,7 @@ function electronPort(port: MessagePortLike): ComputePort {
   };
 }
 
-async function load(kind: JobSpec['kind']) {
-  const { jobs } = await import('./jobs/index.ts');
-  return jobs[kind];
-}
+const load = async () => (await import('./jobs/index.ts')).work;
 
 process.on('unhandledRejection', (error) => {
   console.error(error);

@@ -6,6 +6,7 @@ import type { EventName, EventPayload, Output, ParsedInput, ProcedureName } from
 import type { JobQueue } from './job-queue.ts';
 import type { ModelCatalog } from './model-catalog.ts';
 import type { Ranking } from './ranking.ts';
+import type { WarmHost } from './warm-host.ts';
 
 /** An entry of `pipelines/finetune`, as far as the engine needs it. */
 export interface AlgorithmInfo {
@@ -25,6 +26,9 @@ export interface EngineContext {
   readonly info: Omit<Output<'app.info'>, 'provider'>;
   /** What training graphs run on; `auto` chooses by measurement. */
   readonly provider: Provider | 'auto';
+  readonly host: Pick<WarmHost, 'warm' | 'release'>;
+  /** Of a compute process; absent: chosen for this machine. */
+  readonly threads: number | undefined;
   /** A short question to a compute process, beside the queue. */
   readonly ask: AskCompute;
   algorithms(): Promise<Readonly<Record<string, AlgorithmInfo>>>;

@@ -481,6 +481,8 @@ export const procedures = {
   /** Tuning only: ends the run now and writes the adapter as it is. */
   'jobs.stopAndKeep': { input: id, output: job },
   'generate.start': { input: generateInput, output: job },
+  /** Opens what the first picture needs before it is asked for, unless something runs or memory is short. */
+  'generate.warm': { input: generateInput.pick({ modelId: true, adapterId: true }), output: empty },
   'generate.estimate': {
     input: generateInput.pick({ prompts: true, count: true, steps: true, steering: true }),
     output: generateEstimate,

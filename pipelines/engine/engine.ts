@@ -23,6 +23,7 @@ import { createJobQueue, type QueueTimes } from './job-queue.ts';
 import { createModelCatalog, type ModelLook } from './model-catalog.ts';
 import type { ProcessHost } from './process-host.ts';
 import { createRanking } from './ranking.ts';
+import { createWarmHost, type WarmTimes } from './warm-host.ts';
 
 export type EngineListener = <N extends EventName>(name: N, payload: EventPayload<N>) => void;
 
@@ -46,7 +47,7 @@ export interface EngineOptions {
   readonly threads?: number;
   /** What training graphs run on; `auto` chooses by measurement. Default: the CPU. */
   readonly provider?: Provider | 'auto';
-  readonly times?: Partial<QueueTimes>;
+  readonly times?: Partial<QueueTimes & WarmTimes>;
   /** Replaces `models/families` and `pipelines/finetune` in tests of the engine alone. */
   readonly modelLook?: ModelLook;
   readonly algorithms?: Readonly<Record<string, AlgorithmInfo>>;
@@ -67,10 +68,11 @@ export function createEngine(options: EngineOptions): Engine {
       }
     }
   };
+  const host = createWarmHost(options.host, options.times);
   const queue = createJobQueue({
     db: project.db,
     project: project.directory,
-    host: options.host,
+    host,
     ...(options.threads !== undefined && { threads: options.threads }),
     ...(options.times && { times: options.times }),
     listener: {
@@ -96,8 +98,10 @@ export function createEngine(options: EngineOptions): Engine {
     emit,
     catalog,
     ranking: createRanking(),
-    ask: createAskCompute(options.host, project.directory, options.threads),
+    host,
+    ask: createAskCompute(host, project.directory, options.threads),
     algorithms: async () => options.algorithms ?? (await import('#pipelines/finetune/index.ts')).algorithms,
+    threads: options.threads,
     info: {
       version: programVersion(),
       host: options.kind,
@@ -123,9 +127,10 @@ export function createEngine(options: EngineOptions): Engine {
       listeners.add(listener);
       return () => listeners.delete(listener);
     },
-    close: () => {
+    close: async () => {
       catalog.close();
-      return queue.close();
+      await queue.close();
+      host.close();
     },
   };
 }

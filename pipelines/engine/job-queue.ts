@@ -4,8 +4,9 @@ import type { Db } from '#pipelines/store/db.ts';
 import { type JobRow, jobs, type NewJob } from '#pipelines/store/jobs.ts';
 import type { Job } from './contract.ts';
 import { createEta } from './eta.ts';
-import type { FromCompute, ToCompute } from './job-protocol.ts';
-import type { ComputeHandle, ProcessHost } from './process-host.ts';
+import type { FromJob, ToCompute } from './job-protocol.ts';
+import type { ComputeHandle } from './process-host.ts';
+import type { WarmHost } from './warm-host.ts';
 
 /** A job that crashed this often in a row is not offered to run again by itself. */
 const SET_ASIDE_AFTER = 2;
@@ -63,7 +64,7 @@ interface Running {
   deadline: NodeJS.Timeout | null;
   /** Why it was killed by us, if so. */
   killed: 'cancelled' | 'paused' | null;
-  ending: Extract<FromCompute, { t: 'done' | 'stopped' | 'failed' }> | null;
+  ending: Extract<FromJob, { t: 'done' | 'stopped' | 'failed' }> | null;
   /** The engine could not use what the job said. */
   fault: PlainError | null;
 }
@@ -72,7 +73,7 @@ interface Running {
 export function createJobQueue(options: {
   readonly db: Db;
   readonly project: string;
-  readonly host: ProcessHost;
+  readonly host: Pick<WarmHost, 'fork'>;
   /** Threads per network; absent: chosen for this machine. */
   readonly threads?: number;
   readonly listener: QueueListener;
@@ -166,7 +167,7 @@ export function createJobQueue(options: {
     handle.onMessage((message) => {
       if (current.ending || current.fault) return;
       try {
-        receive(current, fromCompute.parse(message), eta);
+        receive(current, fromJob.parse(message), eta);
       } catch (error) {
         current.fault = toPlainError(error);
         handle.kill();
@@ -202,7 +203,7 @@ export function createJobQueue(options: {
     }
   };
 
-  const receive = (current: Running, message: FromCompute, eta: ReturnType<typeof createEta>): void => {
+  const receive = (current: Running, message: FromJob, eta: ReturnType<typeof createEta>): void => {
     if (message.t === 'event') {
       listener.event(current.row, message.topic, message.data);
     } else if (message.t === 'progress') {
@@ -386,7 +387,7 @@ function crashed(row: JobRow, what: string): { state: 'paused' | 'set-aside'; cr
   };
 }
 
-const fromCompute: z.ZodType<FromCompute> = z.discriminatedUnion('t', [
+const fromJob: z.ZodType<FromJob> = z.discriminatedUnion('t', [
   z.object({ t: z.literal('progress'), stage: z.string(), done: z.number(), total: z.number() }),
   z.object({ t: z.literal('event'), topic: z.string(), data: z.unknown() }),
   z.object({ t: z.literal('done'), result: z.unknown() }),

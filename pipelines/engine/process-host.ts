@@ -1,4 +1,4 @@
-import type { FromCompute, JobSpec, ToCompute } from './job-protocol.ts';
+import type { FromCompute, ToCompute } from './job-protocol.ts';
 
 /** A running compute process. Messages sent before it listens are kept for it. */
 export interface ComputeHandle {
@@ -14,5 +14,5 @@ export interface ComputeHandle {
 
 /** Starts compute processes. The desktop app and plain Node have their own way (`hosts/`). */
 export interface ProcessHost {
-  fork(spec: JobSpec): ComputeHandle;
+  fork(): ComputeHandle;
 }

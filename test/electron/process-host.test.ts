@@ -17,7 +17,7 @@ beforeEach(() => {
 
 /** Asks for a process and plays the main process: wires it up. */
 function forked() {
-  const handle = host.fork(spec);
+  const handle = host.fork();
   const { id } = said.at(-1) as { id: number };
   const { port1, port2 } = new FakeChannel();
   const heard: FromCompute[] = [];

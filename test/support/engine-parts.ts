@@ -8,6 +8,7 @@ import { createNodeHost } from '#pipelines/engine/hosts/node-host.ts';
 import type { QueueTimes } from '#pipelines/engine/job-queue.ts';
 import type { ModelLook } from '#pipelines/engine/model-catalog.ts';
 import type { ComputeHandle } from '#pipelines/engine/process-host.ts';
+import type { WarmTimes } from '#pipelines/engine/warm-host.ts';
 import type { Project } from '#pipelines/store/project.ts';
 
 export const fakeAlgorithms: Record<string, AlgorithmInfo> = {
@@ -68,8 +69,11 @@ export const fakeLook: ModelLook = {
   hash: async () => 'f'.repeat(64),
 };
 
-/** Host and folders shared by the engines of tests: real processes running `fake-compute.ts`. */
-export function engineOn(project: Project, bundledModels: string, times: Partial<QueueTimes> = {}) {
+/**
+ * Host and folders shared by the engines of tests: real processes running `fake-compute.ts`.
+ * @returns `handles`: the process of every job, in order; a process that did two jobs is there twice.
+ */
+export function engineOn(project: Project, bundledModels: string, times: Partial<QueueTimes & WarmTimes> = {}) {
   const node = createNodeHost({ entry: join(import.meta.dirname, 'fake-compute.ts') });
   const handles: ComputeHandle[] = [];
   const engine = createEngine({
@@ -77,10 +81,18 @@ export function engineOn(project: Project, bundledModels: string, times: Partial
     kind: 'browser',
     bundledModels,
     host: {
-      fork: (spec) => {
-        const handle = node.fork(spec);
-        handles.push(handle);
-        return handle;
+      fork: () => {
+        const handle = node.fork();
+        return {
+          ...handle,
+          get pid() {
+            return handle.pid;
+          },
+          send: (message) => {
+            if (message.t === 'start') handles.push(handle);
+            handle.send(message);
+          },
+        };
       },
     },
     modelLook: fakeLook,

@@ -6,6 +6,7 @@ import type { EventName, EventPayload, Job } from '#pipelines/engine/contract.ts
 import type { Engine } from '#pipelines/engine/engine.ts';
 import type { QueueTimes } from '#pipelines/engine/job-queue.ts';
 import type { ComputeHandle } from '#pipelines/engine/process-host.ts';
+import type { WarmTimes } from '#pipelines/engine/warm-host.ts';
 import { openProject, type Project } from '#pipelines/store/project.ts';
 import { bundledFolder, engineOn, TINY } from './engine-parts.ts';
 
@@ -23,7 +24,7 @@ export interface TestEngine {
   readonly project: Project;
   readonly bundled: string;
   readonly directory: string;
-  /** Compute processes so far. */
+  /** The process of every job so far, in order; a process that did two jobs is there twice. */
   readonly handles: ComputeHandle[];
   readonly seen: { name: EventName; payload: unknown }[];
   job(id: string): Promise<Job>;
@@ -37,7 +38,7 @@ export interface TestEngine {
 /** An engine on a new project (or `directory`), closed when the test ends. */
 export function testEngine(
   directory = join(temporaryFolder(), 'project'),
-  times: Partial<QueueTimes> = {},
+  times: Partial<QueueTimes & WarmTimes> = {},
 ): TestEngine {
   const bundled = bundledFolder(temporaryFolder());
   const project = openProject(directory);

@@ -14,6 +14,7 @@ import {
   verifyPayload,
 } from '#pipelines/engine/jobs/payloads.ts';
 import { score } from '#pipelines/engine/jobs/score.ts';
+import { modelKey, type WantedModel, wantModel } from '#pipelines/engine/jobs/wanted-model.ts';
 import { runCompute } from '#pipelines/engine/run-compute.ts';
 import { openMetricsLog } from '#pipelines/runs/metrics-log.ts';
 
@@ -80,8 +81,9 @@ async function misbehave(prompt: string, context: JobContext, position: number):
   if (prompt.includes('babble')) context.event('sampleFile', { hash: '../../etc/passwd' });
 }
 
-const generate: JobFunction = (raw, context) => {
+const generate: JobFunction = async (raw, context) => {
   const payload = generatePayload.parse(raw);
+  await context.models?.open(wantModel(payload.modelPath, payload.adapterPath, context.threads));
   const pictures = payload.prompts.flatMap((prompt, p) =>
     Array.from({ length: payload.count }, (_, k) => ({
       prompt,
@@ -171,6 +173,16 @@ const estimate: JobFunction = async (raw) => {
   return { ...cost, memory: { kind: 'flat' } };
 };
 
+/** Opens nothing, and remembers what it was asked for. */
+const models = {
+  key: null as string | null,
+  open: async (wanted: WantedModel) => {
+    models.key = modelKey(wanted);
+    return undefined as never;
+  },
+  close: async () => {},
+};
+
 const jobs: Record<JobSpec['kind'], JobFunction> = { generate, compare, tune, verify, score, reproduce, estimate };
 
 runCompute(
@@ -181,5 +193,5 @@ runCompute(
     onClosed: (listener) => void process.on('disconnect', listener),
     exit: (code) => process.exit(code),
   },
-  async (kind) => jobs[kind],
+  async () => ({ jobs, models }),
 );

@@ -1,16 +1,21 @@
 import { existsSync } from 'node:fs';
+import { freemem } from 'node:os';
 import { join } from 'node:path';
 import { NorthlightError } from '#models/errors.ts';
 import type { Handlers } from '#pipelines/engine/context.ts';
 import type { Model, ParsedInput, SteeringInput } from '#pipelines/engine/contract.ts';
 import { fieldsOf } from '#pipelines/engine/fields.ts';
 import type { GeneratePayload } from '#pipelines/engine/jobs/payloads.ts';
+import { wantModel } from '#pipelines/engine/jobs/wanted-model.ts';
 import { pictureRewards } from '#pipelines/engine/picture-rewards.ts';
 import { adapterPath } from '#pipelines/engine/views.ts';
 import { BRANCHING_SAMPLERS, ETA_SAMPLERS, LEARNABLE_SAMPLERS } from '#pipelines/schedulers/names.ts';
 import { newId } from '#pipelines/store/ids.ts';
 import type { Project } from '#pipelines/store/project.ts';
 import { samples } from '#pipelines/store/samples.ts';
+
+/** A model that is opened before anybody has asked for a picture may take this part of the free memory: one in … */
+const WARM_SHARE = 4;
 
 export const generate: Handlers<'generate'> = {
   'generate.start': async (
@@ -56,6 +61,13 @@ export const generate: Handlers<'generate'> = {
     });
     queue.start();
     return queue.get(job.id);
+  },
+
+  'generate.warm': async ({ modelId, adapterId }, { project, catalog, host, threads }) => {
+    const { path, sizeBytes } = await catalog.usable(modelId);
+    const adapter = adapterPath(project, adapterId, modelId);
+    if (sizeBytes <= freemem() / WARM_SHARE) host.warm(wantModel(path, adapter, threads));
+    return {};
   },
 
   'generate.estimate': async ({ prompts, count, steps, steering }) => {

@@ -45,10 +45,12 @@ export const models: Handlers<'models'> = {
     return {};
   },
   'models.report': ({ id }, { catalog }) => catalog.report(id),
-  'models.remove': ({ id, deleteCopy }, { catalog, project }) => {
+  'models.remove': async ({ id, deleteCopy }, { catalog, project, host }) => {
     if (jobs.unfinishedOf(project.db, id) > 0) {
       throw new NorthlightError('models/in-use', 'A job that waits or runs uses this model.', 'Cancel that job first.');
     }
+    // Some systems do not delete a file that is open.
+    if (deleteCopy) await host.release();
     catalog.remove(id, deleteCopy);
     return {};
   },

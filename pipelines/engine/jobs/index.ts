@@ -1,8 +1,11 @@
+import { loadRuntime } from '#models/runtime/session.ts';
 import type { JobFunction, JobSpec } from '#pipelines/engine/job-protocol.ts';
+import type { ComputeWork } from '#pipelines/engine/run-compute.ts';
 import { compare } from './compare.ts';
 import { JobStopped } from './control.ts';
 import { estimate } from './estimate.ts';
 import { generate } from './generate.ts';
+import { createKeptModel } from './kept-model.ts';
 import { reproduce } from './reproduce.ts';
 import { score } from './score.ts';
 import { tune } from './tune.ts';
@@ -28,4 +31,19 @@ export const jobs: Record<JobSpec['kind'], JobFunction> = {
   score: stoppable(score),
   reproduce: stoppable(reproduce),
   estimate: stoppable(estimate),
+};
+
+const models = createKeptModel();
+
+/** All that a compute process does. */
+export const work: ComputeWork = {
+  jobs,
+  models,
+  async warm(model) {
+    loadRuntime();
+    if (model === null) return;
+    const pipeline = await models.open(model);
+    // Nearly every picture steers away from nothing, which has to be read too.
+    await pipeline.encode([''], '');
+  },
 };

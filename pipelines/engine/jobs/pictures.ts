@@ -16,11 +16,13 @@ import {
   type SamplingSettings,
 } from '#pipelines/sampling/generate.ts';
 import { readStart, type StartFiles } from '#pipelines/sampling/initial-picture.ts';
-import { loadPipeline, sizeOf } from '#pipelines/sampling/pipeline.ts';
+import { sizeOf } from '#pipelines/sampling/pipeline.ts';
 import { writeTrajectory } from '#pipelines/sampling/trajectory.ts';
 import { stopIfAsked } from './control.ts';
 import { openJournal } from './journal.ts';
+import { createKeptModel } from './kept-model.ts';
 import { type generatePayload, jobEvents } from './payloads.ts';
+import { wantModel } from './wanted-model.ts';
 
 type SampleFile = z.output<typeof jobEvents.sampleFile>;
 
@@ -62,20 +64,19 @@ export async function makePictures(sets: readonly PictureSet[], context: JobCont
       done.size * steps + extra,
       pictures * steps,
     );
+  const models = context.models ?? createKeptModel();
   try {
-    report();
     for (const set of sets) {
       const missing = set.requests
         .map((request, position) => ({ request, position }))
         .filter(({ position }) => !done.has(key(set.side, position)));
       if (missing.length === 0) continue;
       stopIfAsked(context);
-      const pipeline = await loadPipeline(set.modelPath, {
-        adapters: set.adapterPath ? [{ path: set.adapterPath, weight: 1 }] : [],
-        ...(context.threads ? { threads: context.threads } : {}),
-      });
+      context.progress('opening the model', done.size * steps, pictures * steps);
+      const pipeline = await models.open(wantModel(set.modelPath, set.adapterPath, context.threads));
       const reward = set.steering ? await createReward(set.steering.reward, { threads: context.threads }) : null;
       try {
+        let drawing = false;
         let lastPreview = 0;
         const start = set.start && (await readStart(set.start, sizeOf(pipeline.folder, set.settings)));
         const stream = generatePictures({
@@ -86,7 +87,11 @@ export async function makePictures(sets: readonly PictureSet[], context: JobCont
           settings: set.settings,
           requests: missing.map((m) => m.request),
           previewEvery: PREVIEW_EVERY,
-          checkpoint: () => stopIfAsked(context),
+          checkpoint: () => {
+            stopIfAsked(context);
+            if (!drawing) report();
+            drawing = true;
+          },
           onStep: async ({ positions, step, total, preview, candidates }) => {
             report(positions.length * step);
             for (const [row, compared] of candidates?.entries() ?? []) {
@@ -122,12 +127,12 @@ export async function makePictures(sets: readonly PictureSet[], context: JobCont
         }
       } finally {
         await reward?.close();
-        await pipeline.close();
       }
     }
     return { count: done.size };
   } finally {
     journal.close();
+    if (!context.models) await models.close();
   }
 }
 

@@ -362,7 +362,7 @@ describe('a run', () => {
     let result: TuneResult | null = null;
     for (let attempt = 0; attempt < 12 && result === null; attempt++) {
       const spec = { jobId: 'killed', kind: 'tune' as const, project: join(folder, 'project'), payload, threads: 1 };
-      const compute = host.fork(spec);
+      const compute = host.fork();
       // The first three attempts are killed: after some updates, and some milliseconds into whatever comes next.
       let left = kills < 3 ? 2 + rng.int(8) : Number.POSITIVE_INFINITY;
       let ending: FromCompute | null = null;

@@ -142,7 +142,7 @@ function jobs(stepMs: number): Record<JobSpec['kind'], JobFunction> {
 /** Compute "processes" in this process. A kill only stops listening to them. */
 function inProcessHost(stepMs: number): ProcessHost {
   return {
-    fork(spec) {
+    fork() {
       const toJob: ((message: ToCompute) => void)[] = [];
       const kept: ToCompute[] = [];
       const listeners: ((message: FromCompute) => void)[] = [];
@@ -167,7 +167,7 @@ function inProcessHost(stepMs: number): ProcessHost {
             onClosed: () => {},
             exit: (code) => exit(`exit code ${code}`),
           },
-          async (kind) => jobs(stepMs)[kind],
+          async () => ({ jobs: jobs(stepMs) }),
         );
       });
       return {
@@ -178,7 +178,7 @@ function inProcessHost(stepMs: number): ProcessHost {
         },
         onMessage: (listener) => listeners.push(listener),
         onExit: (listener) => exits.push(listener),
-        kill: () => exit(`killed ${spec.jobId}`),
+        kill: () => exit('killed'),
       };
     },
   };
