@@ -33,6 +33,7 @@ const REGISTRIES: readonly Registry[] = [
       'recognise',
       'text-part',
       'text-shapes',
+      'transformer',
     ],
   },
   {
@@ -55,7 +56,7 @@ const REGISTRIES: readonly Registry[] = [
   {
     kind: 'decoders',
     folder: 'pipelines/decoding',
-    share: ['plain', 'ask', 'chain', 'differentiable', 'lockstep', 'search-tree', 'value', 'value-training', 'weights'],
+    share: ['plain', 'ask', 'chain', 'lockstep', 'search-tree', 'value', 'value-training', 'weights'],
     testsIn: 'pipelines',
   },
   {
@@ -70,6 +71,7 @@ const REGISTRIES: readonly Registry[] = [
       'manifest',
       'module-sandbox',
       'open-reward',
+      'picture-graph',
       'property',
       'spec',
     ],

@@ -96,7 +96,7 @@ const decoders: readonly Decoder[] = [
     countKey: 'candidates',
     perSample: () => 1,
     work: (o, steps) => ({ denoiserCalls: steps, rewardCalls: o.candidates }),
-    run: (chain, score, o, aids) => svddMc(chain, score, o, aids?.modelHash),
+    run: (chain, score, o, aids) => svddMc(chain, score, o, aids?.target),
   }),
   defineDecoder({
     name: 'gradient',

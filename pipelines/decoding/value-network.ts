@@ -9,6 +9,7 @@ import { writeModel } from '#models/onnx/write.ts';
 import { createBuilder } from '#models/ops/index.ts';
 import { createSession, type SessionOptions } from '#models/runtime/session.ts';
 import { f32, type Tensor } from '#models/tensor/tensor.ts';
+import type { DecodingTarget } from '#pipelines/sampling/steering.ts';
 import type { Chain } from './chain.ts';
 import type { ValueFunction } from './value.ts';
 
@@ -86,12 +87,12 @@ export interface LoadedValues {
 
 /**
  * A trained value network.
- * @param modelHash of the model that is to be steered.
- * @throws {NorthlightError} `value/missing`, `value/card`, `value/other-model`, and `session/…`; asking it throws `value/shape`.
+ * @param target what is to be steered, and by what.
+ * @throws {NorthlightError} `value/missing`, `value/card`, `value/other-model`, `value/other-reward`, and `session/…`; asking it throws `value/shape`.
  */
 export async function loadValueNetwork(
   folder: string,
-  modelHash: string,
+  { modelHash, reward }: DecodingTarget,
   options: SessionOptions = {},
 ): Promise<LoadedValues> {
   const own = readCard(join(folder, 'value.json'));
@@ -100,6 +101,13 @@ export async function loadValueNetwork(
       'value/other-model',
       `The value network in ${folder} was trained for another model (${own.modelHash.slice(0, 12)}, not ${modelHash.slice(0, 12)}).`,
       'Train one for this model, or decode by svdd-pm, which needs none.',
+    );
+  }
+  if (own.reward !== reward) {
+    throw new NorthlightError(
+      'value/other-reward',
+      `The value network in ${folder} was trained for the reward "${own.reward}", not for "${reward}".`,
+      'Train one for this reward, or decode by svdd-pm, which needs none.',
     );
   }
   const session = await createSession(join(folder, 'value.onnx'), options);

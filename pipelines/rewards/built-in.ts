@@ -1,4 +1,5 @@
 import type { z } from 'zod';
+import type { GraphBuilder, Value } from '#models/onnx/builder.ts';
 import type { ImageItem } from './types.ts';
 
 /** A reward of pictures that ships with the program. Its options are the keys of `name:key=value,…`. */
@@ -13,6 +14,8 @@ export interface BuiltInReward<S extends z.ZodObject = z.ZodObject> {
   /** False for a measure of something unwanted; absent is true. */
   readonly higherIsBetter?: boolean;
   score(picture: ImageItem, options: z.output<S>): number | Promise<number>;
+  /** The same of `[1, 3, H, W]` in 0…1 as an expression, where it has a gradient. */
+  readonly graph?: (op: GraphBuilder, rgb: Value) => Value;
 }
 
 /** Keeps the type of the options between the schema and the score. */

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { defineReward } from './built-in.ts';
 import { lumaOf } from './luma.ts';
+import { lumaGraph } from './picture-graph.ts';
 
 /** Peli 1990, "Contrast in complex images", J. Opt. Soc. Am. A 7:2032, eq. 1. */
 export const contrast = defineReward({
@@ -12,5 +13,11 @@ export const contrast = defineReward({
     const luma = lumaOf(rgb);
     const mean = luma.reduce((sum, y) => sum + y, 0) / luma.length;
     return Math.sqrt(luma.reduce((sum, y) => sum + (y - mean) ** 2, 0) / luma.length) / 255;
+  },
+  graph(op, rgb) {
+    const luma = lumaGraph(op, rgb);
+    const off = op.sub(luma, op.reduceMean(luma, [0, 1, 2, 3]));
+    // A picture of one tone has no direction in which contrast grows; there the slope is 0.
+    return op.sqrt(op.addScalar(op.reduceMeanAll(op.mul(off, off)), 1e-12));
   },
 });

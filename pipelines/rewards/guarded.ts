@@ -54,6 +54,7 @@ export function guarded(reward: Reward, { timeoutMs }: { readonly timeoutMs?: nu
     name: reward.name,
     higherIsBetter: reward.higherIsBetter,
     ...(reward.kinds === undefined ? {} : { kinds: reward.kinds }),
+    ...(reward.graph === undefined ? {} : { graph: (item) => reward.graph!(item) }),
     score: attempt,
     async scoreEach(items) {
       try {

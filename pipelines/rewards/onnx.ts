@@ -6,18 +6,15 @@ import { fromNumbers, type Tensor, toNumbers } from '#models/tensor/tensor.ts';
 import { resizeRgb } from '#pipelines/images/images.ts';
 import { lumaOf } from './luma.ts';
 import { type RewardManifest, readRewardManifest } from './manifest.ts';
+import { type PicturePlan, type Scorer, scorerOfPicture, scorerOfSequence } from './onnx-graph.ts';
 import { sequenceBatches, sequencePlan, takesSequences } from './onnx-sequence.ts';
+import { pictureOnly } from './picture-graph.ts';
 import type { ImageItem, Reward, RewardItem } from './types.ts';
 
 const LARGEST_BATCH = 16;
 
-/** How the graph wants its pictures: null is a free size. */
-interface InputPlan {
-  readonly name: string;
+interface InputPlan extends PicturePlan {
   readonly dtype: 'float32' | 'float16';
-  readonly batch: number | null;
-  readonly channels: 1 | 3;
-  readonly size: readonly [height: number, width: number] | null;
 }
 
 /**
@@ -40,8 +37,10 @@ export async function createOnnxReward(path: string, options: SessionOptions = {
   try {
     const [input] = session.inputs;
     const sequences = session.inputs.length === 1 && takesSequences(input!);
-    const feedsOf = sequences ? feedsOfSequences(input!, manifest, path) : feedsOfPictures(session, manifest, path);
     const output = outputName(session.outputs, manifest, path);
+    const { feedsOf, graph } = sequences
+      ? ofSequences(input!, { manifest, path, output })
+      : ofPictures(session, { manifest, path, output });
     return {
       name: manifest.name ?? basename(path, '.onnx'),
       higherIsBetter: manifest.higherIsBetter,
@@ -55,6 +54,7 @@ export async function createOnnxReward(path: string, options: SessionOptions = {
         }
         return scores;
       },
+      graph,
       close: () => session.release(),
     };
   } catch (error) {
@@ -63,23 +63,41 @@ export async function createOnnxReward(path: string, options: SessionOptions = {
   }
 }
 
-/** Items as the graph takes them, some at a time. */
-type FeedsOf = (items: readonly RewardItem[]) => Promise<Iterable<{ indices: readonly number[]; feed: Tensor }>>;
+interface Way {
+  /** Items as the graph takes them, some at a time. */
+  feedsOf(items: readonly RewardItem[]): Promise<Iterable<{ indices: readonly number[]; feed: Tensor }>>;
+  readonly graph: NonNullable<Reward['graph']>;
+}
 
-function feedsOfPictures(session: Session, manifest: RewardManifest, path: string): FeedsOf {
+function ofPictures(session: Session, scorer: Scorer): Way {
+  const { manifest, path } = scorer;
   const plan = inputPlan(session.inputs, manifest, path);
-  return async (items) => {
-    const pictures = await Promise.all(items.map((item, i) => prepare(item, i, plan, manifest)));
-    return batches(pictures, plan.batch).map(([from, count]) => ({
-      indices: Array.from({ length: count }, (_, i) => from + i),
-      feed: stack(pictures.slice(from, from + count), plan, manifest),
-    }));
+  return {
+    graph: (item) => scorerOfPicture(scorer, plan, pictureOnly(item, path)),
+    async feedsOf(items) {
+      const pictures = await Promise.all(items.map((item, i) => prepare(item, i, plan, manifest)));
+      return batches(pictures, plan.batch).map(([from, count]) => ({
+        indices: Array.from({ length: count }, (_, i) => from + i),
+        feed: stack(pictures.slice(from, from + count), plan, manifest),
+      }));
+    },
   };
 }
 
-function feedsOfSequences(input: Port, manifest: RewardManifest, path: string): FeedsOf {
+function ofSequences(input: Port, scorer: Scorer): Way {
+  const { manifest, path } = scorer;
   const plan = sequencePlan(input, manifest, path);
-  return async (items) => sequenceBatches(items, plan, path);
+  return {
+    graph(item) {
+      if (item.kind === 'sequence') return scorerOfSequence(scorer, plan, item);
+      throw new NorthlightError(
+        'reward/kind',
+        `The reward model ${path} scores sequences, and the model makes pictures.`,
+        'Choose a reward of pictures.',
+      );
+    },
+    feedsOf: async (items) => sequenceBatches(items, plan, path),
+  };
 }
 
 function inputPlan(inputs: readonly Port[], manifest: RewardManifest, path: string): InputPlan {

@@ -1,5 +1,6 @@
 import { NorthlightError } from '#models/errors.ts';
 import type { BuiltInReward } from './built-in.ts';
+import { pictureGraph, pictureOnly } from './picture-graph.ts';
 import type { SequenceReward } from './sequences/define.ts';
 import type { Reward, RewardItem } from './types.ts';
 
@@ -71,5 +72,9 @@ export function rewardOfItems(
 /** The reward of one definition. @param name as it was asked for. */
 export function rewardOfDefinition(definition: Definition, options: Record<string, unknown>, name: string): Reward {
   const { measure, kind } = openProperty(definition, options);
-  return rewardOfItems({ name, higherIsBetter: definition.higherIsBetter ?? true, kinds: [kind] }, measure);
+  const higherIsBetter = definition.higherIsBetter ?? true;
+  const reward = rewardOfItems({ name, higherIsBetter, kinds: [kind] }, measure);
+  const formula = definition.kind === 'image' ? definition.graph : undefined;
+  if (formula === undefined) return reward;
+  return { ...reward, graph: (item) => pictureGraph(pictureOnly(item, name), formula, higherIsBetter) };
 }

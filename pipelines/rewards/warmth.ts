@@ -10,4 +10,5 @@ export const warmth = defineReward({
     for (let i = 0; i < rgb.length; i += 3) sum += rgb[i]! - rgb[i + 2]!;
     return sum / (rgb.length / 3) / 255;
   },
+  graph: (op, rgb) => op.reduceMeanAll(op.reduceSum(op.mul(rgb, op.f32([1, 3, 1, 1], [1, 0, -1])), [1])),
 });

@@ -30,6 +30,8 @@ export interface MaskedPipeline {
   start(length: number): Int32Array;
   /** Sequences sent through the network so far; guidance counts two. */
   readonly calls: { count: number };
+  /** How its network was opened. */
+  readonly session: Pick<SessionOptions, 'provider' | 'threads'>;
   close(): Promise<void>;
 }
 
@@ -49,6 +51,7 @@ export async function loadMaskedPipeline(
     model,
     scheduler,
     calls,
+    session: sessionOptions,
     denoiser: (guidanceScale) => ({
       maskId: model.maskId,
       timeConditioned: model.timeConditioned,

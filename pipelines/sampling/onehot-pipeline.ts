@@ -1,5 +1,5 @@
 import type { OneHotModel } from '#models/families/onehot-sequence.ts';
-import type { Session } from '#models/runtime/session.ts';
+import type { Session, SessionOptions } from '#models/runtime/session.ts';
 import { f32, fromNumbers, numel, type Tensor, toNumbers } from '#models/tensor/tensor.ts';
 import { parseSchedulerConfig, type SchedulerConfig } from '#pipelines/schedulers/index.ts';
 import { openAdapted } from './adapted-session.ts';
@@ -17,6 +17,8 @@ export interface OneHotPipeline {
   decode(sample: Float32Array): Int32Array;
   /** Sequences sent through the network so far; guidance counts two. */
   readonly calls: { count: number };
+  /** How its network was opened. */
+  readonly session: Pick<SessionOptions, 'provider' | 'threads'>;
   close(): Promise<void>;
 }
 
@@ -33,6 +35,7 @@ export async function loadOneHotPipeline(
     model,
     scheduler,
     calls,
+    session: sessionOptions,
     denoiser: (guidanceScale) => createDenoiser(model, session, guidanceScale, calls),
     decode(sample) {
       const length = model.length[0];

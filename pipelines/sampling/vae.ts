@@ -33,6 +33,10 @@ export interface VaeDecoder {
   ): Promise<{ readonly picture: Tensor<'float32'>; readonly tile: number | null }>;
 }
 
+/** What exports of decoders call what they take and give. */
+export const LATENT_INPUTS: readonly string[] = ['latent_sample', 'latents', 'z', 'sample'];
+export const PICTURE_OUTPUTS: readonly string[] = ['sample', 'image', 'images'];
+
 /** Tiles in latents to fall back on, the largest first. */
 const SMALLER = [64, 32, 16];
 
@@ -42,8 +46,8 @@ const SMALLER = [64, 32, 16];
  * @throws {NorthlightError} `vae/size` for latents smaller than a fixed export, `vae/not-finite`.
  */
 export function createVaeDecoder(session: Session, { scale, shift, factor }: VaeConstants): VaeDecoder {
-  const port = inputOf(session, ['latent_sample', 'latents', 'z', 'sample']);
-  const output = outputOf(session, ['sample', 'image', 'images']);
+  const port = inputOf(session, LATENT_INPUTS);
+  const output = outputOf(session, PICTURE_OUTPUTS);
   const run = async (latent: Tensor<'float32'>): Promise<Tensor<'float32'>> => {
     const picture = await runRow(
       session,

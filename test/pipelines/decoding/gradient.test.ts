@@ -1,12 +1,14 @@
 import { describe, expect, test } from 'vitest';
+import type { MaskedModel } from '#models/families/masked-sequence.ts';
 import { createBuilder } from '#models/ops/index.ts';
-import { differentiableReward } from '#pipelines/decoding/differentiable.ts';
 import { gaussianChain } from '#pipelines/decoding/gaussian-chain.ts';
 import { gradient, gradientOptions, guided } from '#pipelines/decoding/gradient.ts';
 import { createSteering } from '#pipelines/decoding/index.ts';
 import { maskedChain } from '#pipelines/decoding/masked-chain.ts';
 import type { SampleRow } from '#pipelines/sampling/loop.ts';
-import type { DifferentiableReward, Score } from '#pipelines/sampling/steering.ts';
+import { openSlope, type RewardSlope } from '#pipelines/sampling/reward-slope.ts';
+import { openMaskedSlope } from '#pipelines/sampling/sequence-slope.ts';
+import type { Score } from '#pipelines/sampling/steering.ts';
 import { createMaskedSchedule, parseMaskedSchedulerConfig } from '#pipelines/schedulers/index.ts';
 import type { GaussianSchedule, GaussianStep } from '#pipelines/schedulers/types.ts';
 import { target, toySchedule } from '#test/pipelines/sampling/gaussian.ts';
@@ -19,16 +21,13 @@ const rowsOf = (count: number, from = 0): SampleRow<null>[] =>
   Array.from({ length: count }, (_, k) => ({ condition: null, seed: 3, index: from + k, noiseIndex: from + k }));
 const first: Score = async (samples) => Float64Array.from(samples, (s) => s[0]!);
 
-/** r = weight·x as an ONNX model, `[B, 1]` → `[B]`; squared: −weight·x². */
-function pictureReward(weight: number, squared = false): Promise<DifferentiableReward & { close(): Promise<void> }> {
+/** r = weight·x as an ONNX model; squared: −weight·x². */
+function pictureReward(weight: number, squared = false): Promise<RewardSlope> {
   const op = createBuilder();
-  const x = op.input('x', 'float32', [1, 1]);
+  const x = op.input('sample', 'float32', [1, 1]);
   const y = squared ? op.mul(op.mul(x, x), op.f32([1, 1], [-weight])) : op.mul(x, op.f32([1, 1], [weight]));
-  op.output(op.apply('ReduceSum', [y, op.i64([1])], { keepdims: 0 }), 'score');
-  return differentiableReward(
-    op.toModel('reward', (v) => ['batch', ...v.dims.slice(1)]),
-    { dims: [1] },
-  );
+  op.output(op.reduceSumAll(y), 'score');
+  return openSlope(op.toModel('reward'));
 }
 
 /** Euler steps of a flow, σ from 1 to 0 in equal parts. */
@@ -131,10 +130,10 @@ describe('letters', () => {
 
   const lettersReward = () => {
     const op = createBuilder();
-    const x = op.input('onehot', 'float32', [1, 2, 3]);
-    op.output(op.apply('ReduceSum', [op.mul(x, op.f32([1, 2, 3], weights)), op.i64([1, 2])], { keepdims: 0 }), 'score');
-    const model = op.toModel('reward', (v) => ['batch', ...v.dims.slice(1)]);
-    return differentiableReward(model, { dims: [2, 3], letters: { ids, vocabulary: 4 } });
+    const x = op.input('item', 'float32', [1, 2, 3]);
+    op.output(op.reduceSumAll(op.mul(x, op.f32([1, 2, 3], weights))), 'score');
+    const model = { vocabulary: 4, written: ids, positions: null, alphabet: 'ACG' } as unknown as MaskedModel;
+    return openMaskedSlope({ model }, [2], () => op.toModel('reward'));
   };
 
   test('of independent positions under a linear reward get exactly p·exp(r/α), and masks and revealed ones stay', async () => {

@@ -50,7 +50,7 @@ describe('a value network learns from plain samples', () => {
   test.each(['soft', 'mean'] as const)('the %s value of every state', async (kind) => {
     const options = valueTrainingOptions.parse({ kind, alpha: 1, hidden: 16, steps: 1200 });
     saveValueNetwork(join(folder, kind), await trainValueNetwork(data, belongs, options));
-    const values = await loadValueNetwork(join(folder, kind), belongs.modelHash);
+    const values = await loadValueNetwork(join(folder, kind), belongs);
     const chain = chainOf(1);
     toy.calls.count = 0;
     for (const [tokens, step, soft, plain] of TABLE) {
@@ -64,7 +64,7 @@ describe('a value network learns from plain samples', () => {
   });
 
   test('and decoding with it asks the denoiser no more than plain sampling does, and finds better samples', async () => {
-    const values = await loadValueNetwork(join(folder, 'soft'), belongs.modelHash);
+    const values = await loadValueNetwork(join(folder, 'soft'), belongs);
     const chain = chainOf(2000);
     toy.calls.count = 0;
     const options = svddOptions.parse({ candidates: 8, alpha: 1 });
@@ -78,14 +78,18 @@ describe('a value network learns from plain samples', () => {
 test('svdd-mc reads the network from its folder, and not without knowing the model', async () => {
   const steering = createSteering('svdd-mc', { network: join(folder, 'soft'), alpha: 1, candidates: 8 });
   const work = { denoiser: toy.denoiser, schedule, rows: toy.rows(40) };
-  const one = await finish(steering.masked(work, score, { modelHash: belongs.modelHash }));
-  const values = await loadValueNetwork(join(folder, 'soft'), belongs.modelHash);
+  const one = await finish(steering.masked(work, score, { target: async () => belongs }));
+  const values = await loadValueNetwork(join(folder, 'soft'), belongs);
   const chain = chainOf(40);
   const options = svddOptions.parse({ candidates: 8, alpha: 1 });
   expect(one.samples).toEqual((await finish(svdd(chain, values.of(chain), score, options))).samples);
   await values.close();
-  for (const aids of [{ modelHash: 'b'.repeat(64) }, {}]) {
-    await expect(finish(steering.masked(work, score, aids))).rejects.toMatchObject({ code: 'value/other-model' });
+  for (const [aids, code] of [
+    [{ target: async () => ({ ...belongs, modelHash: 'b'.repeat(64) }) }, 'value/other-model'],
+    [{ target: async () => ({ ...belongs, reward: 'gc' }) }, 'value/other-reward'],
+    [{}, 'value/other-model'],
+  ] as const) {
+    await expect(finish(steering.masked(work, score, aids))).rejects.toMatchObject({ code });
   }
 });
 
@@ -100,25 +104,27 @@ describe('a folder is refused', () => {
 
   test('that belongs to another model', async () => {
     saveValueNetwork(join(folder, 'other'), await network());
-    await expect(loadValueNetwork(join(folder, 'other'), 'b'.repeat(64))).rejects.toMatchObject({
+    await expect(
+      loadValueNetwork(join(folder, 'other'), { ...belongs, modelHash: 'b'.repeat(64) }),
+    ).rejects.toMatchObject({
       code: 'value/other-model',
     });
   });
 
   test('that is missing or not described', async () => {
-    await expect(loadValueNetwork(join(folder, 'none'), belongs.modelHash)).rejects.toMatchObject({
+    await expect(loadValueNetwork(join(folder, 'none'), belongs)).rejects.toMatchObject({
       code: 'value/missing',
     });
     saveValueNetwork(join(folder, 'broken'), await network());
     writeFileSync(join(folder, 'broken', 'value.json'), '{"alpha": 0}');
-    await expect(loadValueNetwork(join(folder, 'broken'), belongs.modelHash)).rejects.toMatchObject({
+    await expect(loadValueNetwork(join(folder, 'broken'), belongs)).rejects.toMatchObject({
       code: 'value/card',
     });
   });
 
   test('for samples of another length', async () => {
     saveValueNetwork(join(folder, 'length'), await network());
-    const values = await loadValueNetwork(join(folder, 'length'), belongs.modelHash);
+    const values = await loadValueNetwork(join(folder, 'length'), belongs);
     const at = [{ row: 0, state: { tokens: Int32Array.of(0, 1, 2), time: 1 } }];
     await expect(values.of(chainOf(1)).values(0, at, [])).rejects.toMatchObject({ code: 'value/shape' });
     await values.close();
