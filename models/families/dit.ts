@@ -1,18 +1,9 @@
 import { f32, type Tensor } from '#models/tensor/tensor.ts';
 import { classLabel, classNames } from './class-label.ts';
 import type { ImageFamily, ImageModel } from './family.ts';
-import { latentChannels, sizePlan, vaePlan } from './latent.ts';
-import {
-  checkInputs,
-  fixed,
-  inputNamed,
-  inputOf,
-  numberIn,
-  requiredDenoiser,
-  requiredScheduler,
-  resultOf,
-} from './ports.ts';
+import { fixed, inputOf } from './ports.ts';
 import { textPart } from './text-part.ts';
+import { openTransformer, unpackedPlan } from './transformer.ts';
 import type { FoundFolder } from './types.ts';
 
 const TITLE = 'Diffusion transformer';
@@ -50,28 +41,20 @@ export const dit: ImageFamily = {
 const TOKENS = { alpha: 120, sigma: 300 } as const;
 
 function open(found: FoundFolder): ImageModel {
-  const denoiser = requiredDenoiser(found);
-  checkInputs(denoiser, INPUTS, TITLE);
-  const vae = vaePlan(found, { scalingFactor: 0.18215 });
-  const sample = inputNamed(denoiser, ['hidden_states', 'sample']);
-  inputNamed(denoiser, ['timestep']);
+  const opened = openTransformer(found, {
+    name: 'dit',
+    title: TITLE,
+    inputs: INPUTS,
+    sample: ['hidden_states', 'sample'],
+    vae: { scalingFactor: 0.18215 },
+  });
+  const denoiser = opened.network;
   const context = inputOf(denoiser, 'encoder_hidden_states');
   const classes = inputOf(denoiser, 'class_labels') ? classNames(found, denoiser) : null;
   const [size, ratio] = ['resolution', 'aspect_ratio'].map((name) => inputOf(denoiser, name) !== undefined);
   return {
-    family: 'dit',
-    title: TITLE,
-    denoiser: {
-      component: denoiser,
-      sample: sample.name,
-      timestep: 'timestep',
-      output: resultOf(denoiser).name,
-      channels: fixed(sample.dims[1]) ?? numberIn(denoiser.config, 'in_channels') ?? latentChannels(vae) ?? 4,
-      extraChannels: 0,
-      packed: false,
-      timestepScale: 1,
-    },
-    vae,
+    ...opened.common,
+    ...unpackedPlan(opened, 4, classes ? 256 : 1024),
     text: context
       ? [
           textPart(found, 'text_encoder', {
@@ -84,10 +67,8 @@ function open(found: FoundFolder): ImageModel {
         ]
       : [],
     classes,
-    size: sizePlan(denoiser, vae, [fixed(sample.dims[2]), fixed(sample.dims[3])], classes ? 256 : 1024, 2),
     guidance: 'classifier-free',
     defaults: { steps: 20, guidanceScale: classes ? 4 : 4.5 },
-    schedulerConfig: requiredScheduler(found),
     condition: ([encoded], text) => {
       const feeds = new Map<string, Tensor<'float32'>>();
       if (encoded) feeds.set('encoder_hidden_states', encoded.hidden!).set('encoder_attention_mask', encoded.mask);

@@ -1,19 +1,11 @@
 import { NorthlightError } from '#models/errors.ts';
 import { f32 } from '#models/tensor/tensor.ts';
 import type { ImageFamily, ImageModel, VaePlan } from './family.ts';
-import { latentChannels, sizePlan, vaePlan } from './latent.ts';
+import { latentChannels, sizePlan } from './latent.ts';
 import { imagePositions } from './pack.ts';
-import {
-  checkInputs,
-  fixed,
-  inputNamed,
-  inputOf,
-  numberIn,
-  requiredDenoiser,
-  requiredScheduler,
-  resultOf,
-} from './ports.ts';
+import { fixed, inputNamed, inputOf, numberIn, resultOf } from './ports.ts';
 import { textPart } from './text-part.ts';
+import { openTransformer, transformerPlan } from './transformer.ts';
 import type { Component, FoundFolder } from './types.ts';
 
 const TITLE = 'Flux';
@@ -40,10 +32,14 @@ export const flux: ImageFamily = {
 };
 
 function open(found: FoundFolder): ImageModel {
-  const denoiser = requiredDenoiser(found);
-  checkInputs(denoiser, INPUTS, TITLE);
-  const vae = vaePlan(found, { scalingFactor: 0.3611, shiftFactor: 0.1159 });
-  const sample = inputNamed(denoiser, ['hidden_states']);
+  const opened = openTransformer(found, {
+    name: 'flux',
+    title: TITLE,
+    inputs: INPUTS,
+    sample: ['hidden_states'],
+    vae: { scalingFactor: 0.3611, shiftFactor: 0.1159 },
+  });
+  const { network: denoiser, sample, vae } = opened;
   const features = fixed(sample.dims[2]) ?? numberIn(denoiser.config, 'in_channels') ?? 4 * (latentChannels(vae) ?? 16);
   const channels = (fixed(resultOf(denoiser).dims[2]) ?? numberIn(denoiser.config, 'out_channels') ?? features) / 4;
   if (features !== 4 * channels) {
@@ -56,19 +52,8 @@ function open(found: FoundFolder): ImageModel {
   const guidance = inputOf(denoiser, 'guidance');
   const tokens = fixed(inputNamed(denoiser, ['encoder_hidden_states']).dims[1]);
   return {
-    family: 'flux',
-    title: TITLE,
-    denoiser: {
-      component: denoiser,
-      sample: sample.name,
-      timestep: 'timestep',
-      output: resultOf(denoiser).name,
-      channels,
-      extraChannels: 0,
-      packed: true,
-      timestepScale: 0.001,
-    },
-    vae,
+    ...opened.common,
+    denoiser: { ...transformerPlan(opened, channels), packed: true, timestepScale: 0.001 },
     text: [
       textPart(found, 'text_encoder', { layer: 'none', pooled: ['pooler_output', 'text_embeds'] }),
       textPart(found, 'text_encoder_2', {
@@ -82,7 +67,6 @@ function open(found: FoundFolder): ImageModel {
     size: sizePlan(denoiser, vae, sidesOf(denoiser, vae, fixed(sample.dims[1])), 1024, 2),
     guidance: 'embedded',
     defaults: guidance ? { steps: 28, guidanceScale: 3.5 } : { steps: 4, guidanceScale: 0 },
-    schedulerConfig: requiredScheduler(found),
     condition: ([clip, t5]) => {
       const hidden = t5!.hidden!;
       const places = [hidden.dims[0]!, 3];

@@ -1,18 +1,9 @@
 import { f32, type Tensor } from '#models/tensor/tensor.ts';
 import type { EncodedText, ImageFamily, ImageModel } from './family.ts';
-import { latentChannels, sizePlan, vaePlan } from './latent.ts';
-import {
-  checkInputs,
-  fixed,
-  inputNamed,
-  inputOf,
-  numberIn,
-  requiredDenoiser,
-  requiredScheduler,
-  resultOf,
-} from './ports.ts';
+import { fixed, inputNamed, inputOf, numberIn } from './ports.ts';
 import { textPart } from './text-part.ts';
 import { joinFeatures, joinSequence, padFeatures } from './text-shapes.ts';
+import { openTransformer, unpackedPlan } from './transformer.ts';
 import type { FoundFolder } from './types.ts';
 
 const TITLE = 'Stable Diffusion 3';
@@ -36,12 +27,15 @@ export const sd3: ImageFamily = {
 const T5_TOKENS = 256;
 
 function open(found: FoundFolder): ImageModel {
-  const denoiser = requiredDenoiser(found);
-  checkInputs(denoiser, INPUTS, TITLE);
-  const vae = vaePlan(found, { scalingFactor: 1.5305, shiftFactor: 0.0609 });
-  const sample = inputNamed(denoiser, ['hidden_states']);
-  const context = inputNamed(denoiser, ['encoder_hidden_states']);
-  const width = fixed(context.dims[2]) ?? numberIn(denoiser.config, 'joint_attention_dim') ?? 4096;
+  const opened = openTransformer(found, {
+    name: 'sd3',
+    title: TITLE,
+    inputs: INPUTS,
+    sample: ['hidden_states'],
+    vae: { scalingFactor: 1.5305, shiftFactor: 0.0609 },
+  });
+  const context = inputNamed(opened.network, ['encoder_hidden_states']);
+  const width = fixed(context.dims[2]) ?? numberIn(opened.network.config, 'joint_attention_dim') ?? 4096;
   const sequence = fixed(context.dims[1]);
   const long = sequence === undefined;
   const clip = { layer: 'second-last', pooled: ['text_embeds', 'pooler_output'], long } as const;
@@ -52,25 +46,13 @@ function open(found: FoundFolder): ImageModel {
     text.push(textPart(found, 'text_encoder_3', { layer: 'last', exactTokens, tokens: T5_TOKENS, emphasis: false }));
   }
   return {
-    family: 'sd3',
-    title: TITLE,
-    denoiser: {
-      component: denoiser,
-      sample: sample.name,
-      timestep: 'timestep',
-      output: resultOf(denoiser).name,
-      channels: fixed(sample.dims[1]) ?? numberIn(denoiser.config, 'in_channels') ?? latentChannels(vae) ?? 16,
-      extraChannels: 0,
-      packed: false,
-      timestepScale: 1,
-    },
-    vae,
+    ...opened.common,
+    ...unpackedPlan(opened, 16, 1024),
     text,
     classes: null,
-    size: sizePlan(denoiser, vae, [fixed(sample.dims[2]), fixed(sample.dims[3])], 1024, 2),
     guidance: 'classifier-free',
     defaults: { steps: 28, guidanceScale: 7 },
-    schedulerConfig: { shift: 3, ...requiredScheduler(found) },
+    schedulerConfig: { shift: 3, ...opened.common.schedulerConfig },
     condition: (encoded) =>
       new Map([
         ['encoder_hidden_states', contextOf(encoded, width, clipTokens, sequence)],
