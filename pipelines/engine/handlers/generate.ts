@@ -64,9 +64,10 @@ export const generate: Handlers<'generate'> = {
   },
 
   'generate.warm': async ({ modelId, adapterId }, { project, catalog, host, threads }) => {
-    const { path, sizeBytes } = await catalog.usable(modelId);
+    const { path, sizeBytes, sampling } = await catalog.usable(modelId);
     const adapter = adapterPath(project, adapterId, modelId);
-    if (sizeBytes <= freemem() / WARM_SHARE) host.warm(wantModel(path, adapter, threads));
+    const makesPictures = sampling !== null;
+    if (makesPictures && sizeBytes <= freemem() / WARM_SHARE) host.warm(wantModel(path, adapter, threads));
     return {};
   },
 

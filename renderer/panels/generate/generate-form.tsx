@@ -39,6 +39,7 @@ import { StartPicture } from './start-picture.tsx';
 import { SteerFields } from './steer-fields.tsx';
 import { useEstimate } from './use-estimate.ts';
 import { useTokenCounts } from './use-token-counts.ts';
+import { useWarmModel } from './use-warm-model.ts';
 import { WEIGHT_KEYS } from './weight-keys.ts';
 
 export function GenerateForm() {
@@ -51,6 +52,7 @@ export function GenerateForm() {
   useEffect(() => followModelId(model?.id ?? null), [model?.id]);
   const prompts = promptLines(form.prompts);
   const counts = useTokenCounts(modelId, prompts);
+  useWarmModel(modelId, adapterId, form.prompts);
   const examples = (model?.examplePrompts ?? []).filter((prompt) => !prompts.includes(prompt)).slice(0, 3);
   const problems = formProblems(form, sampling);
   const input = generateInput(form, modelId, adapterId, sampling);
