@@ -17,11 +17,11 @@ import {
   withDefaults,
 } from '#pipelines/sampling/generate-sequences.ts';
 import { hashAdapter } from '#pipelines/sampling/used-adapters.ts';
+import { formatFasta } from '#pipelines/sequences/sequence-files.ts';
 import type { CommonOptions, Io, WithSettings } from './command.ts';
 import type { SampleResult, sampleOptions } from './commands/sample.ts';
 import { summarise } from './reward-summary.ts';
 import { parseLora } from './run-sample.ts';
-import { formatFasta } from './sequence-files.ts';
 import { steeringOf } from './steering-options.ts';
 
 type Options = z.output<typeof sampleOptions> & CommonOptions & WithSettings;

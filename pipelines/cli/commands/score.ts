@@ -158,7 +158,7 @@ async function collect(paths: readonly string[], prompt: string): Promise<Entry[
   const { join } = await import('node:path');
   const { fileError } = await import('#models/files.ts');
   const { decodeImage } = await import('#pipelines/images/images.ts');
-  const { parseFasta, parseDelimited } = await import('#pipelines/cli/sequence-files.ts');
+  const { parseFasta, parseDelimited } = await import('#pipelines/sequences/sequence-files.ts');
   const entries: Entry[] = [];
   const add = (path: string, inFolder: boolean) => {
     if (IMAGE.test(path)) {

@@ -1,23 +1,11 @@
 import { z } from 'zod';
 import { NorthlightError } from '#models/errors.ts';
 import { suggestion } from '#models/nearest.ts';
-import { BASES, IUPAC, reverseComplement } from '#pipelines/sequences/nucleotides.ts';
+import { reverseComplement } from '#pipelines/sequences/nucleotides.ts';
+import { CONSENSUS_SITES, consensusCounts, extremes, logOdds, scan } from '#pipelines/sequences/weight-matrix.ts';
 import { defineSequenceReward } from './define.ts';
 import { type Motif, readMotifs } from './motif-file.ts';
 import { bases } from './nucleotides.ts';
-
-/** A consensus counts as this many sites, spread evenly over the bases that each letter stands for. */
-const CONSENSUS_SITES = 20;
-/** Sites added over the four bases, as JASPAR does (Sandelin et al. 2004; Nishida et al. 2009). */
-const PSEUDOCOUNTS = 0.8;
-
-/** log₂ of the probability of each base over 1/4: `[positions][4]`, bits. */
-function logOdds({ counts }: Motif): number[][] {
-  return counts.map((column) => {
-    const total = column.reduce((a, b) => a + b, 0) + PSEUDOCOUNTS;
-    return column.map((count) => Math.log2((count + PSEUDOCOUNTS / 4) / total / 0.25));
-  });
-}
 
 function motifOf({ consensus, file, name }: { consensus?: string; file?: string; name?: string }): Motif {
   if ((consensus === undefined) === (file === undefined)) {
@@ -28,9 +16,7 @@ function motifOf({ consensus, file, name }: { consensus?: string; file?: string;
     );
   }
   if (consensus !== undefined) {
-    const counts = [...bases(consensus, 'pass')].map((letter) =>
-      [...BASES].map((base) => (IUPAC[letter]!.includes(base) ? CONSENSUS_SITES / IUPAC[letter]!.length : 0)),
-    );
+    const counts = consensusCounts(bases(consensus, 'pass'));
     return { name: consensus, counts, sites: CONSENSUS_SITES };
   }
   const motifs = readMotifs(file!);
@@ -43,13 +29,6 @@ function motifOf({ consensus, file, name }: { consensus?: string; file?: string;
       ? `${file} holds ${motifs.length} motifs: ${names.slice(0, 8).join(', ')}${names.length > 8 ? ', …' : ''}.`
       : `${file} has ${found.length === 0 ? 'no motif' : 'several motifs'} "${name}".`,
     name === undefined ? 'Name one of them: motif:file=PATH,name=…' : suggestion(name, names),
-  );
-}
-
-/** Log-odds of the motif at every start, in bits. A letter that is no base has the least of its position. */
-function scan(letters: string, weights: readonly (readonly number[])[], least: readonly number[]): number[] {
-  return Array.from({ length: Math.max(0, letters.length - weights.length + 1) }, (_, start) =>
-    weights.reduce((sum, column, i) => sum + (column[BASES.indexOf(letters[start + i]!)] ?? least[i]!), 0),
   );
 }
 
@@ -77,19 +56,18 @@ export const motif = defineSequenceReward({
         ...(consensus === undefined ? {} : { consensus }),
         ...(file === undefined ? {} : { file }),
         ...(name === undefined ? {} : { name }),
-      }),
+      }).counts,
     );
-    const least = weights.map((column) => Math.min(...column));
-    const total = (values: readonly number[]) => values.reduce((a, b) => a + b, 0);
-    const enough = threshold ?? 0.8 * total(weights.map((column) => Math.max(...column)));
+    const [most, least] = extremes(weights);
+    const enough = threshold ?? 0.8 * most;
     return (sequence) => {
       const letters = bases(sequence, 'pass');
-      const forward = scan(letters, weights, least);
-      const backward = strands === 'both' ? scan(reverseComplement(letters), weights, least).reverse() : forward;
+      const forward = scan(letters, weights);
+      const backward = strands === 'both' ? scan(reverseComplement(letters), weights).reverse() : forward;
       // A start counts once, also where both strands have the motif, as at palindromes.
       const starts = forward.map((bits, i) => Math.max(bits, backward[i]!));
       if (count) return starts.filter((bits) => bits >= enough - 1e-9).length;
-      return starts.reduce((best, bits) => Math.max(best, bits), total(least));
+      return starts.reduce((best, bits) => Math.max(best, bits), least);
     };
   },
 });

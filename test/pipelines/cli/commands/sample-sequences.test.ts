@@ -10,7 +10,7 @@ import { readSafetensors } from '#models/tensor/safetensors.ts';
 import { findLoraTargets } from '#models/training/lora.ts';
 import { writeLoraFile } from '#models/training/lora-file.ts';
 import { main } from '#pipelines/cli/main.ts';
-import { parseFasta } from '#pipelines/cli/sequence-files.ts';
+import { parseFasta } from '#pipelines/sequences/sequence-files.ts';
 import { randomLora } from '#test/models/training/lora-network.ts';
 import { runCli } from '#test/pipelines/cli/run-cli.ts';
 import { TOY_A, writeToySequenceModel } from '#test/support/masked-toy.ts';

@@ -1,6 +1,6 @@
 import { fc, test } from '@fast-check/vitest';
 import { describe, expect } from 'vitest';
-import { parseDelimited, parseFasta } from '#pipelines/cli/sequence-files.ts';
+import { parseDelimited, parseFasta } from '#pipelines/sequences/sequence-files.ts';
 
 describe('FASTA', () => {
   test('joins lines, keeps case, takes the first word as name', () => {
