@@ -3,59 +3,41 @@ import { join } from 'node:path';
 import type { z } from 'zod';
 import { NorthlightError } from '#models/errors.ts';
 import { hashModelFolder } from '#models/families/index.ts';
-import { openSequenceModel, type SequenceModel } from '#models/families/sequence-model.ts';
+import type { SequenceModel } from '#models/families/sequence-model.ts';
 import type { FoundFolder } from '#models/families/types.ts';
 import { writeFileAtomic } from '#models/files.ts';
 import { writeSafetensors } from '#models/tensor/safetensors.ts';
 import { f32, i64, type Tensor } from '#models/tensor/tensor.ts';
-import { openReward, scoreWith } from '#pipelines/rewards/open-reward.ts';
-import {
-  classIdOf,
-  type GeneratedSequence,
-  generateSequences,
-  loadSequencePipeline,
-  withDefaults,
-} from '#pipelines/sampling/generate-sequences.ts';
-import { hashAdapter } from '#pipelines/sampling/used-adapters.ts';
+import { scoreWith } from '#pipelines/rewards/open-reward.ts';
+import type { Reward } from '#pipelines/rewards/types.ts';
+import { type GeneratedSequence, generateSequences } from '#pipelines/sampling/generate-sequences.ts';
 import { formatFasta } from '#pipelines/sequences/sequence-files.ts';
 import type { CommonOptions, Io, WithSettings } from './command.ts';
 import type { SampleResult, sampleOptions } from './commands/sample.ts';
+import { openSequences, pictureOnly, refuseForSequences } from './open-sequences.ts';
 import { summarise } from './reward-summary.ts';
-import { parseLora } from './run-sample.ts';
+import { openSteerBy, type SteerBy } from './steer-by.ts';
 import { steeringOf } from './steering-options.ts';
 
 type Options = z.output<typeof sampleOptions> & CommonOptions & WithSettings;
 
 /** `northlight sample` for models of sequences: FASTA, a manifest and on request tensors, into one folder. */
 export async function runSampleSequences(found: FoundFolder, options: Options, io: Io): Promise<SampleResult> {
-  refuseForSequences(options);
+  refuseForSequences([
+    ...pictureOnly(options),
+    ['--init', options.init !== undefined],
+    ['--image', options.image !== undefined],
+    ['--mask', options.mask !== undefined],
+    ['--strength', options.strength !== undefined],
+    ['--tile', options.tile !== undefined],
+    ['--keep-trajectories', options.keepTrajectories],
+  ]);
   const started = performance.now();
-  const steering = steeringOf(options);
-  const model = openSequenceModel(found);
-  const asked = {
-    scheduler: options.scheduler,
-    steps: options.steps,
-    eta: options.eta ?? 0,
-    guidanceScale: options.guidance ?? 1,
-    seed: options.seed,
-    classId: classIdOf(model, options.class),
-    length: options.length ?? null,
-  };
-  io.progress('opening the model', 0, 0);
-  const session = {
-    ...(options.threads ? { threads: options.threads } : {}),
-    ...(options.provider !== 'auto' ? { provider: options.provider } : {}),
-  };
-  const adapters = options.lora.map(parseLora);
-  const pipeline = await loadSequencePipeline(model, { ...session, adapters });
-  const settings = withDefaults(pipeline, asked);
-  if (options.steps !== undefined && settings.scheduler === 'masked-one-at-a-time') {
-    io.note('masked-one-at-a-time takes one step per position; --steps is not used.');
-  }
-  if (options.eta !== undefined && model.kind === 'masked') {
-    io.note('A masked model has no noise that --eta could scale; it is not used.');
-  }
-  const reward = await openReward(options.reward, session);
+  // What cannot be is refused before the model is opened.
+  steeringOf(options);
+  const opened = await openSequences(found, options, io);
+  const { pipeline, settings } = opened;
+  let reward: Reward | null = null;
   const rewardCalls = { count: 0 };
   const score = async (sequences: readonly string[]) => {
     rewardCalls.count += sequences.length;
@@ -66,6 +48,10 @@ export async function runSampleSequences(found: FoundFolder, options: Options, i
   };
   try {
     mkdirSync(options.out, { recursive: true });
+    const by = await openSteerBy(options, opened.session, opened.source, io);
+    const { steering } = by;
+    reward = by.reward;
+    const bankCalls = pipeline.calls.count;
     io.whenStopped(
       `The finished sequences are kept in ${options.out}. The same command makes them again, byte for byte.`,
     );
@@ -95,13 +81,18 @@ export async function runSampleSequences(found: FoundFolder, options: Options, i
       failure ??= error;
     }
     if (failure !== undefined && made.length === 0) throw failure;
-    writeResults(options, model, settings, made, rewards);
+    const calls = {
+      denoiserCalls: pipeline.calls.count - bankCalls,
+      rewardCalls: rewardCalls.count,
+      valueCalls: steering?.valueCalls?.count ?? 0,
+    };
+    writeResults(options, { ...opened, by, calls }, made, rewards);
     if (failure !== undefined) throw withKept(failure, made.length, options.out);
     return {
       count: made.length,
       seconds: (performance.now() - started) / 1000,
-      denoiserCalls: pipeline.calls.count,
-      rewardCalls: rewardCalls.count,
+      ...calls,
+      ...(by.bank ? { bank: { ...by.bank, denoiserCalls: bankCalls } } : {}),
       ...(rewards ? { rewards: { ...summarise(rewards), values: rewards } } : {}),
     };
   } finally {
@@ -117,10 +108,15 @@ function withKept(error: unknown, count: number, out: string): unknown {
   return new NorthlightError(error.code, error.message, `${error.hint} ${kept}`.trim(), { cause: error });
 }
 
+/** How sequences were made, and what that took. */
+interface Work extends Pick<Awaited<ReturnType<typeof openSequences>>, 'model' | 'settings' | 'adapters' | 'provider'> {
+  readonly by: SteerBy;
+  readonly calls: Readonly<Record<string, number>>;
+}
+
 function writeResults(
   options: Options,
-  model: SequenceModel,
-  settings: { readonly seed: number; readonly classId: number | null },
+  { model, settings, adapters, provider, by, calls }: Work,
   made: readonly GeneratedSequence[],
   rewards: readonly number[] | null,
 ): void {
@@ -151,11 +147,15 @@ function writeResults(
   }
   const manifest = {
     model: { name: model.name, sha256: hashModelFolder(model.path) },
-    adapters: options.lora.map(parseLora).map(({ path, weight }) => ({ weight, sha256: hashAdapter(path) })),
+    adapters,
     settings: { ...settings, class: name ?? null },
     rewards: options.reward,
-    decode: { name: options.decode, ...steeringOf(options)?.options },
-    provider: options.provider === 'auto' ? 'cpu' : options.provider,
+    ...(options.reward.length > 1 ? { combine: options.combine } : {}),
+    ...(options.cap !== undefined ? { cap: options.cap } : {}),
+    decode: { name: options.decode, ...by.steering?.options },
+    ...(by.bank ? { bank: by.bank } : {}),
+    calls,
+    provider,
     file: 'samples.fasta',
     sequences: records,
   };
@@ -168,24 +168,4 @@ function tokensOf(model: SequenceModel, made: readonly GeneratedSequence[]): Ten
   const pad = (model.kind === 'masked' ? model.padId : null) ?? -1;
   const ids = made.flatMap(({ tokens }) => Array.from({ length }, (_, i) => tokens[i] ?? pad));
   return i64([made.length, length], ids);
-}
-
-/** What makes sense for pictures only is refused, not ignored. */
-function refuseForSequences(options: Options): void {
-  const given: readonly [string, boolean][] = [
-    ['--prompt', options.prompt.length > 0 || options.prompts !== undefined],
-    ['--negative', options.negative !== ''],
-    ['--size', options.size !== undefined],
-    ['--init', options.init !== undefined],
-    ['--image', options.image !== undefined],
-    ['--mask', options.mask !== undefined],
-    ['--strength', options.strength !== undefined],
-    ['--tile', options.tile !== undefined],
-    ['--keep-trajectories', options.keepTrajectories],
-  ];
-  const [first] = given.filter(([, isGiven]) => isGiven);
-  if (first !== undefined) {
-    const instead = first[0] === '--prompt' ? 'Say what to make with --class.' : 'Leave it out.';
-    throw new NorthlightError('usage', `${first[0]} does not apply to models of sequences.`, instead);
-  }
 }

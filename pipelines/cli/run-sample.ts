@@ -1,5 +1,5 @@
-import { mkdirSync, readFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
 import type { z } from 'zod';
 import { NorthlightError } from '#models/errors.ts';
 import { rememberedModelHash } from '#models/families/index.ts';
@@ -7,37 +7,30 @@ import { latentDims } from '#models/families/model-folder.ts';
 import { writeFileAtomic } from '#models/files.ts';
 import { readSafetensors, writeSafetensors } from '#models/tensor/safetensors.ts';
 import { f32, type Tensor } from '#models/tensor/tensor.ts';
-import { openReward, scoreWith } from '#pipelines/rewards/open-reward.ts';
-import type { ImageItem } from '#pipelines/rewards/types.ts';
+import { pictureSource } from '#pipelines/bank/picture-source.ts';
+import { scoreWith } from '#pipelines/rewards/open-reward.ts';
+import type { ImageItem, Reward } from '#pipelines/rewards/types.ts';
 import { generatePictures } from '#pipelines/sampling/generate.ts';
 import { readStart } from '#pipelines/sampling/initial-picture.ts';
-import { rememberedProvider } from '#pipelines/sampling/model-trials.ts';
 import type { PictureStart } from '#pipelines/sampling/picture-start.ts';
-import { type AdapterFile, type ImagePipeline, loadPipeline, sizeOf } from '#pipelines/sampling/pipeline.ts';
+import { sizeOf } from '#pipelines/sampling/pipeline.ts';
 import { writeTrajectory } from '#pipelines/sampling/trajectory.ts';
 import { hashAdapter } from '#pipelines/sampling/used-adapters.ts';
 import type { Tiling } from '#pipelines/sampling/vae.ts';
-import type { SamplerName } from '#pipelines/schedulers/names.ts';
-import { findModel } from './bundled.ts';
 import type { CommonOptions, Io, WithSettings } from './command.ts';
 import type { SampleResult, sampleOptions } from './commands/sample.ts';
+import { openPictures, pictureSettings, readPrompts } from './open-pictures.ts';
+import { openSteerBy } from './steer-by.ts';
 import { steeringOf } from './steering-options.ts';
 
 type Options = z.output<typeof sampleOptions> & CommonOptions & WithSettings;
 
 /** `northlight sample`: pictures, a manifest, and on request tensors and trajectories, into one folder. */
 export async function runSample(options: Options, io: Io): Promise<SampleResult> {
-  const steering = steeringOf(options);
-  const modelPath = findModel(options.model);
-  const adapters = options.lora.map(parseLora);
+  const random = options.keepTrajectories || steeringOf(options) !== null;
   const started = performance.now();
-  io.progress('opening the model', 0, 0);
-  const threads = options.threads ? { threads: options.threads } : {};
-  const chosen = options.provider === 'auto' ? await rememberedProvider(modelPath, threads) : null;
-  if (chosen && chosen.provider !== 'cpu') io.note(`Networks run on ${chosen.provider}: ${chosen.because}`);
-  const provider = options.provider === 'auto' ? (chosen?.provider ?? 'cpu') : options.provider;
-  const pipeline = await loadPipeline(modelPath, { adapters, provider, ...threads });
-  const reward = await openReward(options.reward, threads);
+  const { pipeline, provider, adapters } = await openPictures(options, io);
+  let reward: Reward | null = null;
   const rewardCalls = { count: 0 };
   const score = async (items: readonly ImageItem[]) => {
     rewardCalls.count += items.length;
@@ -45,22 +38,20 @@ export async function runSample(options: Options, io: Io): Promise<SampleResult>
   };
   try {
     const prompts = readPrompts(options, pipeline);
-    const pixels = sizeOf(pipeline.folder, parseSize(options.size));
-    const dims = latentDims(pipeline.model, pixels);
-    const { defaults } = pipeline.model;
     const settings = {
-      scheduler: schedulerOf(options.scheduler),
-      steps: options.steps ?? numberOf(pipeline.folder.schedulerConfig.num_inference_steps) ?? defaults.steps,
-      eta: options.eta ?? (options.keepTrajectories || steering ? 1 : 0),
-      guidanceScale: options.guidance ?? defaults.guidanceScale,
-      negativePrompt: options.negative,
-      seed: options.seed,
+      ...pictureSettings(options, pipeline, random),
       keepTrajectories: options.keepTrajectories,
-      ...(options.size ? pixels : {}),
       ...(options.tile !== undefined ? { tile: parseTile(options.tile) } : {}),
     };
+    const pixels = sizeOf(pipeline.folder, settings);
+    const dims = latentDims(pipeline.model, pixels);
     const start = await startOf(options, pixels);
     mkdirSync(options.out, { recursive: true });
+    const host = options.threads ? { threads: options.threads } : {};
+    const by = await openSteerBy(options, host, () => pictureSource(pipeline, settings, prompts), io);
+    const { steering, bank } = by;
+    reward = by.reward;
+    const bankCalls = pipeline.calls.count;
     io.whenStopped(
       `The finished pictures are kept in ${options.out}. The same command makes them again, byte for byte.`,
     );
@@ -84,7 +75,7 @@ export async function runSample(options: Options, io: Io): Promise<SampleResult>
       ...(options.batch ? { batch: options.batch } : {}),
       ...(initialNoise ? { initialNoise } : {}),
       ...(start ? { start } : {}),
-      ...(steering ? { steered: { steering, reward: options.reward.join(' '), score } } : {}),
+      ...(steering ? { steered: { steering, reward: options.reward.join(' '), score, graph: reward?.graph } } : {}),
       onNote: (message) => io.note(message),
       onStep: ({ positions, step }) =>
         io.progress(`picture ${files.length + 1} of ${options.count}`, stepsDone + step * positions.length, totalSteps),
@@ -115,13 +106,22 @@ export async function runSample(options: Options, io: Io): Promise<SampleResult>
       if (logWeights.length > 0) tensors.set('logWeights', f32([logWeights.length], logWeights));
       writeSafetensors(join(options.out, 'samples.safetensors'), tensors);
     }
+    const calls = {
+      denoiserCalls: pipeline.calls.count - bankCalls,
+      rewardCalls: rewardCalls.count,
+      valueCalls: steering?.valueCalls?.count ?? 0,
+    };
     const manifest = {
       model: { name: pipeline.folder.name, sha256: await rememberedModelHash(pipeline.folder.path) },
       adapters: adapters.map((a) => ({ weight: a.weight, sha256: hashAdapter(a.path) })),
       settings,
       ...(start ? { start: { sha256: start.pictureHash, mask: start.maskHash, strength: start.strength } } : {}),
       rewards: options.reward,
+      ...(options.reward.length > 1 ? { combine: options.combine } : {}),
+      ...(options.cap !== undefined ? { cap: options.cap } : {}),
       decode: { name: options.decode, ...steering?.options },
+      ...(bank ? { bank } : {}),
+      calls,
       provider,
       files,
     };
@@ -129,8 +129,8 @@ export async function runSample(options: Options, io: Io): Promise<SampleResult>
     return {
       count: files.length,
       seconds: (performance.now() - started) / 1000,
-      denoiserCalls: pipeline.calls.count,
-      rewardCalls: rewardCalls.count,
+      ...calls,
+      ...(bank ? { bank: { ...bank, denoiserCalls: bankCalls } } : {}),
       ...(values ? { rewards: summary(values) } : {}),
     };
   } finally {
@@ -159,51 +159,6 @@ async function startOf(
   );
 }
 
-function schedulerOf(name: Options['scheduler']): SamplerName | undefined {
-  if (name !== 'masked' && name !== 'masked-one-at-a-time') return name;
-  throw new NorthlightError('usage', `--scheduler ${name} needs a sequence model.`, 'Use ddim, or leave it out.');
-}
-
-/** What to draw: prompts, or the class of a model of classes. */
-function readPrompts(options: Options, pipeline: ImagePipeline): string[] {
-  const prompts = [...options.prompt];
-  if (options.class !== undefined) {
-    if (pipeline.model.classes === null)
-      throw new NorthlightError('usage', '--class needs a class-conditional model.', 'Use --prompt.');
-    prompts.push(options.class);
-  }
-  if (options.prompts !== undefined) {
-    try {
-      prompts.push(
-        ...readFileSync(options.prompts, 'utf8')
-          .split('\n')
-          .map((l) => l.trim())
-          .filter(Boolean),
-      );
-    } catch {
-      throw new NorthlightError(
-        'usage',
-        `The prompt file ${options.prompts} cannot be read.`,
-        'Check the path given with --prompts.',
-      );
-    }
-  }
-  return prompts.length > 0 ? prompts : [''];
-}
-
-/** FILE[:WEIGHT] */
-export function parseLora(spec: string): AdapterFile {
-  const match = /^(.*):(-?\d+(?:\.\d+)?)$/.exec(spec);
-  return match ? { path: resolve(match[1]!), weight: Number(match[2]) } : { path: resolve(spec), weight: 1 };
-}
-
-/** WIDTHxHEIGHT */
-function parseSize(size: string | undefined): { width?: number; height?: number } {
-  if (size === undefined) return {};
-  const [width, height] = size.split('x').map(Number) as [number, number];
-  return { width, height };
-}
-
 function readInit(path: string, dims: readonly number[]): Float32Array {
   const latents = readSafetensors(path).tensors.get('latents');
   if (latents?.dtype !== 'float32' || latents.dims.join() !== dims.join()) {
@@ -215,8 +170,6 @@ function readInit(path: string, dims: readonly number[]): Float32Array {
   }
   return latents.data as Float32Array;
 }
-
-const numberOf = (v: unknown): number | undefined => (typeof v === 'number' ? v : undefined);
 
 function joined(parts: readonly Float32Array[]): Float32Array {
   const size = parts[0]?.length ?? 0;

@@ -3,7 +3,8 @@ import { createSteering, DECODERS } from '#pipelines/decoding/index.ts';
 import type { Steering } from '#pipelines/sampling/steering.ts';
 import type { WithSettings } from './command.ts';
 
-interface Options extends WithSettings {
+/** Options that say how rewards steer. */
+export interface SteeringOptions extends WithSettings {
   readonly decode: string;
   readonly reward: readonly string[];
   readonly alpha?: number | undefined;
@@ -14,7 +15,7 @@ interface Options extends WithSettings {
  * The decoder that `--decode`, `--alpha`, `--candidates` and `--set` ask for; null for plain sampling.
  * @throws {NorthlightError} `usage`, `decode/…`.
  */
-export function steeringOf({ decode, reward, alpha, candidates, set }: Options): Steering | null {
+export function steeringOf({ decode, reward, alpha, candidates, set }: SteeringOptions): Steering | null {
   if (decode === 'plain') {
     if (alpha === undefined && candidates === undefined) return null;
     throw new NorthlightError(
@@ -26,14 +27,14 @@ export function steeringOf({ decode, reward, alpha, candidates, set }: Options):
   if (reward.length === 0) {
     throw new NorthlightError('usage', `--decode ${decode} needs something to follow.`, 'Add --reward SPEC.');
   }
-  if (reward.length > 1) {
+  const decoder = DECODERS.get(decode);
+  if (reward.length > 1 && decoder?.needsGradient) {
     throw new NorthlightError(
       'usage',
-      'Several rewards are put on one scale by what they say of many samples, so their sum moves while samples are steered.',
-      'Write them as one: --reward "expr:…", which fixes their scale.',
+      `--decode ${decode} follows the gradient of one reward, not of several.`,
+      'Name one --reward, or choose another way to steer.',
     );
   }
-  const decoder = DECODERS.get(decode);
   const keys = Object.keys(decoder?.options.shape ?? {});
   if (decoder && alpha !== undefined && !keys.includes('alpha')) {
     throw new NorthlightError('usage', `--decode ${decode} has no temperature.`, 'Leave --alpha out.');

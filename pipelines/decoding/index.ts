@@ -96,7 +96,7 @@ const decoders: readonly Decoder[] = [
     countKey: 'candidates',
     perSample: () => 1,
     work: (o, steps) => ({ denoiserCalls: steps, rewardCalls: o.candidates }),
-    run: (chain, score, o, aids) => svddMc(chain, score, o, aids?.target),
+    run: svddMc,
   }),
   defineDecoder({
     name: 'gradient',
@@ -169,15 +169,17 @@ export function decodingWork(
  */
 export function createSteering(name: string, options: Readonly<Record<string, unknown>>): Steering {
   const { decoder, given } = parse(name, options);
+  const valueCalls = { count: 0 };
   return {
     name,
     options: given,
     perSample: decoder.perSample(given),
     needsGradient: decoder.needsGradient ?? false,
+    valueCalls,
     gaussian: ({ denoiser, schedule, rows }, score, aids) =>
-      decoder.run(gaussianChain(denoiser, schedule, rows), score, given, aids),
+      decoder.run(gaussianChain(denoiser, schedule, rows), score, given, { ...aids, valueCalls }),
     masked: ({ denoiser, schedule, rows }, score, aids) =>
-      decoder.run(maskedChain(denoiser, schedule, rows), score, given, aids),
+      decoder.run(maskedChain(denoiser, schedule, rows), score, given, { ...aids, valueCalls }),
   };
 }
 

@@ -31,6 +31,8 @@ export interface DecodingAids {
   readonly slope?: DifferentiableReward;
   /** What is steered: networks that were trained for something else are refused. */
   target?(): Promise<DecodingTarget>;
+  /** Counts calls of a value network, one per state. */
+  readonly valueCalls?: { count: number };
 }
 
 /** What guided samples came to, and what they cost. */
@@ -101,6 +103,8 @@ export interface Steering {
   readonly perSample: number;
   /** Whether it has to know the gradient of the reward: else it does not look at one. */
   readonly needsGradient: boolean;
+  /** States that a value network has looked at so far; absent where there can be none. */
+  readonly valueCalls?: { readonly count: number };
   gaussian<C>(
     work: { denoiser: Denoiser<C>; schedule: GaussianSchedule; rows: readonly SampleRow<C>[] },
     score: Score,

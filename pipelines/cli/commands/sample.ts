@@ -1,39 +1,13 @@
 import { z } from 'zod';
 import { defineCommand } from '#pipelines/cli/command.ts';
-import { SAMPLERS, SEQUENCE_SAMPLERS } from '#pipelines/schedulers/names.ts';
-
-export const schedulerNames = [...SAMPLERS, ...SEQUENCE_SAMPLERS] as const;
+import { modelOption, rewardOptions, whatToMake } from '#pipelines/cli/make-options.ts';
 
 /** Options of `sample`, also what `runSample` takes (with the common ones). */
 export const sampleOptions = z.object({
-  model: z.string().min(1).describe('model folder, or the name of a bundled model'),
+  model: modelOption,
   count: z.int().min(1).max(1_000_000).default(1).describe('pictures; all prompts share them out in turn'),
   batch: z.int().min(1).max(1024).optional().describe('pictures at once; does not change them'),
-  prompt: z.array(z.string()).default([]).describe('what to draw'),
-  prompts: z.string().optional().describe('file with one prompt per line'),
-  negative: z.string().default('').describe('what not to draw (needs guidance)'),
-  class: z.string().optional().describe('class of a class-conditional model'),
-  steps: z.int().min(1).max(1000).optional().describe("default: the folder's scheduler_config.json"),
-  scheduler: z.enum(schedulerNames).optional().describe("default: the folder's scheduler_config.json"),
-  eta: z.number().min(0).max(1).optional().describe('noise of DDIM: 0 deterministic, 1 as DDPM'),
-  guidance: z
-    .number()
-    .min(0)
-    .max(100)
-    .optional()
-    .describe("classifier-free guidance; 1 is none; default: the model's own"),
-  size: z
-    .string()
-    .regex(/^\d+x\d+$/, 'write it as WIDTHxHEIGHT')
-    .optional()
-    .describe("WxH in pixels; default: the model's own"),
-  length: z
-    .int()
-    .min(1)
-    .max(1_000_000)
-    .optional()
-    .describe('positions of a sequence, where the model leaves them free'),
-  lora: z.array(z.string().min(1)).default([]).describe('adapter FILE[:WEIGHT]'),
+  ...whatToMake,
   init: z.string().optional().describe('safetensors with starting noise: latents, float32 [N,C,H,W]'),
   image: z.string().min(1).optional().describe('picture to start from, in place of noise alone'),
   strength: z
@@ -52,9 +26,21 @@ export const sampleOptions = z.object({
     .enum(['plain', 'best-of-n', 'smc', 'svdd-mc', 'svdd-pm', 'gradient', 'beam', 'tree', 'revise'])
     .default('plain')
     .describe('how rewards steer sampling'),
-  reward: z.array(z.string().min(1)).default([]).describe('SPEC[@WEIGHT]'),
+  ...rewardOptions,
   alpha: z.number().positive().optional().describe('temperature of steering: smaller follows the reward more'),
   candidates: z.int().min(1).max(4096).optional().describe('candidates or particles per sample while steering'),
+  cap: z
+    .number()
+    .gt(0)
+    .lt(1)
+    .optional()
+    .describe('while steering, no credit for a reward beyond this quantile of plain samples, such as 0.99'),
+  bankSamples: z
+    .int()
+    .min(16)
+    .max(4096)
+    .optional()
+    .describe('plain samples that several rewards are put on one scale by while steering; default 64'),
   out: z.string().min(1).describe('folder to write into'),
   keepTrajectories: z.boolean().default(false).describe('also write OUT/trajectories, which tuning learns from'),
   saveTensors: z.boolean().default(false).describe('also write samples.safetensors'),
@@ -65,6 +51,10 @@ export interface SampleResult {
   readonly seconds: number;
   readonly denoiserCalls: number;
   readonly rewardCalls: number;
+  /** Of a value network, where one steers. */
+  readonly valueCalls: number;
+  /** The plain samples that several rewards were compared on, and what it took to make those that were missing. */
+  readonly bank?: { readonly key: string; readonly samples: number; readonly denoiserCalls: number };
   readonly rewards?: { mean: number; std: number; min: number; max: number; values: number[] } | undefined;
 }
 

@@ -96,7 +96,7 @@ test('pictures steered toward compressibility beat the same number of calls spen
 describe('what cannot be steered is refused by name', () => {
   test.each([
     [['--decode', 'svdd-pm'], /needs something to follow/],
-    [['--decode', 'svdd-pm', '--reward', 'gc', '--reward', 'cpg'], /Several rewards/],
+    [['--decode', 'gradient', '--reward', 'gc', '--reward', 'cpg'], /gradient of one reward/],
     [['--candidates', '4'], /for steered sampling/],
     [['--decode', 'best-of-n', '--reward', 'gc', '--alpha', '1'], /no temperature/],
     [['--decode', 'gradient', '--reward', 'gc'], /No gradient of this reward is known/],
