@@ -1,4 +1,5 @@
 import { asCount, asNumber, MAX_LORAS, MAX_PROMPT, otherTexts } from './bounds.ts';
+import { guidanceOf } from './guidance.ts';
 import { taggedLoras } from './lora-tags.ts';
 import { readSampler } from './sampler-names.ts';
 import type { PictureSettings, UsedLora } from './types.ts';
@@ -125,13 +126,16 @@ export function a1111Settings(text: string): PictureSettings | null {
     .filter(([name]) => !tagged.some((lora) => lora.name === name))
     .map(([name, hash]) => ({ name, weight: asNumber(weights.get(name)) ?? 1, hash }));
   const scheduleType = pairs.get('Schedule type');
+  // With the high-resolution fix it is the strength of the second pass over a picture made from noise alone.
+  const enlarged = pairs.has('Hires upscale') || pairs.has('Hires resize');
   return {
     source: 'a1111',
     prompt,
     negativePrompt,
     steps: asCount(pairs.get('Steps')),
     ...readSampler(pairs.get('Sampler') ?? null, scheduleType === 'Automatic' ? null : (scheduleType ?? null)),
-    guidanceScale: asNumber(pairs.get('CFG scale')),
+    // Forge writes both for Flux.
+    guidanceScale: guidanceOf(asNumber(pairs.get('CFG scale')), asNumber(pairs.get('Distilled CFG Scale'))),
     seed: asCount(pairs.get('Seed')),
     width: asCount(width),
     height: asCount(height),
@@ -139,8 +143,8 @@ export function a1111Settings(text: string): PictureSettings | null {
     modelHash: pairs.get('Model hash') ?? null,
     loras: [...tagged, ...untagged],
     clipSkip: asCount(pairs.get('Clip skip')),
-    denoising: asNumber(pairs.get('Denoising strength')),
-    other: otherTexts([...pairs].filter(([key]) => !UNDERSTOOD.has(key))),
+    denoising: enlarged ? null : asNumber(pairs.get('Denoising strength')),
+    other: otherTexts([...pairs].filter(([key]) => !UNDERSTOOD.has(key) || (enlarged && key === 'Denoising strength'))),
     own: null,
   };
 }

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { asCount, asNumber, asRecord, asText, MAX_LORAS, MAX_PROMPT, parseObject } from './bounds.ts';
+import { guidanceOf } from './guidance.ts';
 import { readSampler } from './sampler-names.ts';
 import type { PictureSettings, UsedLora } from './types.ts';
 
@@ -37,7 +38,8 @@ export function comfySettings(text: string): PictureSettings | null {
     upstream(graph, encoder?.inputs.clip).find((n) => n.inputs.stop_at_clip_layer !== undefined)?.inputs
       .stop_at_clip_layer,
   );
-  const embedded = upstream(graph, positive).find((n) => n.class_type === 'FluxGuidance')?.inputs.guidance;
+  // Of FluxGuidance or CLIPTextEncodeFlux.
+  const told = upstream(graph, positive).find((n) => n.inputs.guidance !== undefined)?.inputs.guidance;
   const seed = numberAt(graph, inputs.seed ?? inputs.noise_seed ?? noise.noise_seed ?? noise.seed);
   const denoising = numberAt(graph, inputs.denoise ?? sigmas.denoise);
   return {
@@ -46,7 +48,7 @@ export function comfySettings(text: string): PictureSettings | null {
     negativePrompt: textAt(graph, inputs.negative ?? guider.negative) ?? '',
     steps: asCount(numberAt(graph, inputs.steps ?? sigmas.steps)),
     ...readSampler(asText(inputs.sampler_name ?? select.sampler_name), asText(inputs.scheduler ?? sigmas.scheduler)),
-    guidanceScale: numberAt(graph, inputs.cfg ?? guider.cfg) ?? asNumber(embedded),
+    guidanceScale: guidanceOf(numberAt(graph, inputs.cfg ?? guider.cfg), numberAt(graph, told)),
     seed: asCount(seed),
     width: asCount(numberAt(graph, latent?.inputs.width)),
     height: asCount(numberAt(graph, latent?.inputs.height)),

@@ -9,6 +9,7 @@ export function drawThingsSettings(comment: string): PictureSettings | null {
   const m = parseObject(comment);
   if (m === null || typeof m.c !== 'string') return null;
   const [, width, height] = /^(\d+)x(\d+)$/.exec(asText(m.size) ?? '') ?? [];
+  const strength = asNumber(m.strength);
   return {
     source: 'draw-things',
     prompt: asText(m.c) ?? '',
@@ -27,7 +28,8 @@ export function drawThingsSettings(comment: string): PictureSettings | null {
       .map((lora) => ({ name: asText(lora.model ?? lora.file) ?? '', weight: asNumber(lora.weight) ?? 1, hash: null }))
       .filter((lora) => lora.name !== ''),
     clipSkip: asCount(asRecord(m.v2)?.clipSkip),
-    denoising: asNumber(m.strength),
+    // Always there: 1 is from noise alone.
+    denoising: strength === 1 ? null : strength,
     other: otherTexts(Object.entries(m).filter(([key]) => !UNDERSTOOD.has(key))),
     own: null,
   };

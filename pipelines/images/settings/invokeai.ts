@@ -1,9 +1,10 @@
 import { asCount, asList, asNumber, asRecord, asText, MAX_LORAS, otherTexts, parseObject } from './bounds.ts';
+import { guidanceOf } from './guidance.ts';
 import { readSampler } from './sampler-names.ts';
 import type { PictureSettings, UsedLora } from './types.ts';
 
 const UNDERSTOOD = new Set(
-  'positive_prompt negative_prompt steps scheduler cfg_scale seed width height model loras clip_skip strength'.split(
+  'positive_prompt negative_prompt steps scheduler cfg_scale guidance seed width height model loras clip_skip strength'.split(
     ' ',
   ),
 );
@@ -22,7 +23,7 @@ export function invokeSettings(metadata: string | undefined, graph: string | und
     negativePrompt: asText(m.negative_prompt) ?? '',
     steps: asCount(m.steps),
     ...readSampler(asText(m.scheduler)),
-    guidanceScale: asNumber(m.cfg_scale),
+    guidanceScale: guidanceOf(asNumber(m.cfg_scale), asNumber(m.guidance)),
     seed: asCount(m.seed),
     width: asCount(m.width),
     height: asCount(m.height),

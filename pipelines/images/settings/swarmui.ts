@@ -1,11 +1,13 @@
 import { asCount, asList, asNumber, asRecord, asText, MAX_LORAS, otherTexts, parseObject } from './bounds.ts';
+import { guidanceOf } from './guidance.ts';
 import { readSampler } from './sampler-names.ts';
 import type { PictureSettings, UsedLora } from './types.ts';
 
 const UNDERSTOOD = new Set(
-  'prompt negativeprompt steps sampler scheduler cfgscale seed width height model loras loraweights initimagecreativity'.split(
-    ' ',
-  ),
+  (
+    'prompt negativeprompt steps sampler scheduler comfyuisampler comfyuischeduler autowebuisampler cfgscale fluxguidancescale ' +
+    'seed width height model loras loraweights initimagecreativity'
+  ).split(' '),
 );
 
 /** SwarmUI's text: JSON with `sui_image_params`, and hashes of models in `sui_models`. Null when it is none. */
@@ -25,8 +27,12 @@ export function swarmSettings(text: string): PictureSettings | null {
     prompt: asText(params.prompt) ?? '',
     negativePrompt: asText(params.negativeprompt) ?? '',
     steps: asCount(params.steps),
-    ...readSampler(asText(params.sampler), asText(params.scheduler)),
-    guidanceScale: asNumber(params.cfgscale),
+    // Earlier versions name the backend with it.
+    ...readSampler(
+      asText(params.sampler ?? params.comfyuisampler ?? params.autowebuisampler),
+      asText(params.scheduler ?? params.comfyuischeduler),
+    ),
+    guidanceScale: guidanceOf(asNumber(params.cfgscale), asNumber(params.fluxguidancescale)),
     seed: asCount(params.seed),
     width: asCount(params.width),
     height: asCount(params.height),

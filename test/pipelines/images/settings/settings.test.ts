@@ -51,10 +51,22 @@ describe('A1111 texts', () => {
       modelHash: '6ce0161689',
       loras: [{ name: 'pets_v2', weight: 0.7, hash: '1a2b3c4d5e6f' }],
       clipSkip: 2,
-      denoising: 0.55,
-      other: { 'Hires upscale': '2', Version: 'v1.10.1' },
+      denoising: null,
+      other: { 'Denoising strength': '0.55', 'Hires upscale': '2', Version: 'v1.10.1' },
       own: null,
     });
+  });
+
+  test('tell a strength where a picture was worked over, not where one was enlarged', async () => {
+    const settings = 'p\nSteps: 20, Seed: 1, Size: 8x8, Denoising strength: 0.4';
+    expect(await read({ parameters: `${settings}, Mask blur: 4` })).toMatchObject({ denoising: 0.4 });
+    expect(await read({ parameters: `${settings}, Hires resize: 16x16` })).toMatchObject({ denoising: null });
+  });
+
+  test('of Forge tell what guidance Flux was told', async () => {
+    const line =
+      'Steps: 25, Sampler: Euler, Schedule type: Simple, CFG scale: 1, Distilled CFG Scale: 3.5, Seed: 42, Size: 896x1152';
+    expect(await read({ parameters: `a yellow coat\n${line}` })).toMatchObject({ guidanceScale: 3.5 });
   });
 
   test('with fewer than three pairs at the end are no settings', () => {
@@ -218,6 +230,19 @@ describe('SwarmUI', () => {
     const file = withSegments(jpeg, exifSegment(unicodeComment(text, 'II', 'LE')));
     expect(await readPictureSettings(file)).toMatchObject(expected);
   });
+  test('of earlier versions names the sampler by its backend, and writes numbers as texts and lists with commas', async () => {
+    const params = {
+      ...{ prompt: 'p', comfyuisampler: 'dpmpp_2m', comfyuischeduler: 'karras', steps: '20', cfgscale: '1.0' },
+      ...{ fluxguidancescale: '3.5', loras: 'a,b', loraweights: '1,0.5' },
+    };
+    expect(await read({ parameters: JSON.stringify({ sui_image_params: params }) })).toMatchObject({
+      ...{ sampler: 'dpm-solver-multistep', schedule: 'karras', steps: 20, guidanceScale: 3.5 },
+      loras: [
+        { name: 'a', weight: 1 },
+        { name: 'b', weight: 0.5 },
+      ],
+    });
+  });
 });
 
 describe('InvokeAI', () => {
@@ -252,6 +277,11 @@ describe('InvokeAI', () => {
     expect(await read({ invokeai_metadata: JSON.stringify(metadata) })).toMatchObject(expected);
     const graph = { id: 'g', nodes: { n1: { type: 'noise' }, n2: { type: 'core_metadata', ...metadata } }, edges: [] };
     expect(await read({ invokeai_graph: JSON.stringify(graph) })).toMatchObject(expected);
+  });
+  test('tells what guidance Flux was told', async () => {
+    const { cfg_scale: _, scheduler: __, ...rest } = metadata;
+    const flux = { ...rest, generation_mode: 'flux_txt2img', guidance: 4 };
+    expect(await read({ invokeai_metadata: JSON.stringify(flux) })).toMatchObject({ guidanceScale: 4, sampler: null });
   });
   test('of earlier versions names models another way', async () => {
     const older = {
@@ -291,6 +321,7 @@ describe('Draw Things', () => {
         negativePrompt: 'dark',
         sampler: 'euler-ancestral',
         ...{ seed: 42, width: 512, height: 704, steps: 25, clipSkip: 1, loras: [{ name: 'ink.ckpt', weight: 0.5 }] },
+        denoising: null,
       });
     }
   });
@@ -398,6 +429,18 @@ describe('ComfyUI', () => {
       ...{ prompt: 'an owl', steps: 24, sampler: 'euler', schedule: 'simple', guidanceScale: 3.5, seed: 5 },
       ...{ width: 1024, modelName: 'flux1-dev.safetensors' },
     });
+  });
+
+  test('with a classifier-free scale of 1 tells the guidance that the model was told', async () => {
+    const told = {
+      ...basic,
+      '3': { class_type: 'KSampler', inputs: { ...basic['3']!.inputs, cfg: 1 } },
+      '6': {
+        class_type: 'CLIPTextEncodeFlux',
+        inputs: { clip_l: 'owl', t5xxl: 'an owl', guidance: 3.5, clip: ['12', 0] },
+      },
+    };
+    expect(await readGraph(told)).toMatchObject({ guidanceScale: 3.5, prompt: 'an owl' });
   });
 
   test('keeps a seed of 64 bits as text, since no number here holds it', async () => {
