@@ -27,7 +27,7 @@ export const systematic: Resample = (logWeights, rng) => {
 
 /**
  * Srinivasan sampling process: as systematic resampling, ⌊n·wᵢ⌋ or ⌈n·wᵢ⌉ children each, with negatively associated counts.
- * Gerber, Chopin, Whiteley 2019 (arXiv:1708.02230), algorithm 3.
+ * Gerber, Chopin, Whiteley 2019 (arXiv:1707.01845), algorithm 3.
  */
 export const ssp: Resample = (logWeights, rng) => {
   const weights = normalised(logWeights);
