@@ -8,20 +8,29 @@ export interface PreviewPicture {
   readonly height: number;
 }
 
-/** Red, green and blue (−1…1) of each latent channel, fitted to what the decoder makes of them, as ComfyUI publishes them. */
-const FACTORS = {
-  sd: [
-    [0.3512, 0.2297, 0.3227],
-    [0.325, 0.4974, 0.235],
-    [-0.2829, 0.1762, 0.2721],
-    [-0.212, -0.2616, -0.7177],
-  ],
-  xl: [
-    [0.3651, 0.4232, 0.4341],
-    [-0.2533, -0.0042, 0.1068],
-    [0.1076, 0.1111, -0.0362],
-    [-0.3165, -0.2492, -0.2188],
-  ],
+/**
+ * Red, green and blue (−1…1) of each latent channel and of a latent of zeros, fitted to what the decoder makes of them, as ComfyUI
+ * publishes them (comfy/latent_formats.py).
+ */
+const COLOURS = {
+  sd: {
+    factors: [
+      [0.3512, 0.2297, 0.3227],
+      [0.325, 0.4974, 0.235],
+      [-0.2829, 0.1762, 0.2721],
+      [-0.212, -0.2616, -0.7177],
+    ],
+    zero: [0, 0, 0],
+  },
+  xl: {
+    factors: [
+      [0.3651, 0.4232, 0.4341],
+      [-0.2533, -0.0042, 0.1068],
+      [0.1076, 0.1111, -0.0362],
+      [-0.3165, -0.2492, -0.2188],
+    ],
+    zero: [0.1084, -0.0175, -0.0011],
+  },
 } as const;
 
 /** SDXL's autoencoder has another latent space than Stable Diffusion's; its scaling factor tells. */
@@ -38,9 +47,10 @@ export function latentPreview(
 ): PreviewPicture | null {
   if (!model.vae) return { rgb: tensorToRgb(sample, width, height), width, height };
   if (channels !== 4) return null;
-  const factors = Math.abs(model.vae.scalingFactor - XL_SCALING) < 1e-4 ? FACTORS.xl : FACTORS.sd;
+  const { factors, zero } = Math.abs(model.vae.scalingFactor - XL_SCALING) < 1e-4 ? COLOURS.xl : COLOURS.sd;
   const plane = width * height;
   const picture = new Float32Array(3 * plane);
+  for (const [k, value] of zero.entries()) picture.fill(value, k * plane, (k + 1) * plane);
   for (const [c, rgb] of factors.entries()) {
     for (const [k, factor] of rgb.entries()) {
       for (let i = 0; i < plane; i++) picture[k * plane + i]! += factor * sample[c * plane + i]!;

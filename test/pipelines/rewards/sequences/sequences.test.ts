@@ -257,6 +257,9 @@ describe('proteins', () => {
     expect(await one('hydropathy', PROTEIN)).toBeCloseTo(-0.597, 3);
     expect(await one('isoelectric-point', 'INGAR')).toBeCloseTo(9.75, 2);
     expect(await one('net-charge', 'INGAR')).toBeCloseTo(0.76, 2);
+    // As the R package Peptides quotes ExPASy.
+    expect(await one('isoelectric-point', 'QWGRRCCGWGPGRRYCVRWC')).toBeCloseTo(9.88, 2);
+    expect(await one('instability', 'QWGRRCCGWGPGRRYCVRWC')).toBeCloseTo(83.68, 2);
   });
 
   prop.prop([protein, fc.double({ min: 0, max: 12, noNaN: true })])(
