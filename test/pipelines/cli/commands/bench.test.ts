@@ -12,3 +12,13 @@ test('an unknown benchmark is bad input', async () => {
     err: expect.stringContaining('no benchmark'),
   });
 });
+
+test('a benchmark takes settings of its own, which --help lists, and no others', async () => {
+  const help = await runCli('bench', 'methods', '--help');
+  expect(help.out).toMatch(/budget.*denoiser calls of a sample/s);
+  expect(await runCli('bench', 'methods', '--set', 'bugdet=4')).toMatchObject({
+    code: 2,
+    err: expect.stringContaining('budget'),
+  });
+  expect((await runCli('bench', 'methods')).code).toBe(2);
+});
