@@ -1,8 +1,23 @@
 import { z } from 'zod';
-import { SAMPLERS, type SamplerName, SEQUENCE_SAMPLERS } from '#pipelines/schedulers/names.ts';
+import { SAMPLERS, type SamplerName } from '#pipelines/schedulers/names.ts';
 import { doctorReport, type ModelDoctorReport } from './doctor-schema.ts';
+import {
+  type GuidedPlace,
+  type GuidedRecord,
+  type GuidedStep,
+  guidedRecord,
+  guidedStep,
+  manySequences,
+  type Sequence,
+  type SequenceTracks,
+  sequence,
+  sequencePage,
+  sequenceSampling,
+  sequencesInput,
+  sequenceTracks,
+} from './sequence-contract.ts';
 
-export type { ModelDoctorReport, SamplerName };
+export type { GuidedPlace, GuidedRecord, GuidedStep, ModelDoctorReport, SamplerName, Sequence, SequenceTracks };
 
 /**
  * Everything a window can ask of the engine, and everything the engine tells a window. One file, imported by both sides:
@@ -72,9 +87,6 @@ export const sample = z.object({
 });
 export type Sample = z.infer<typeof sample>;
 
-/** Samplers of models of sequences: of masks, and those of noise that one-hot models share with pictures. */
-export const SEQUENCE_SCHEDULERS = [...SEQUENCE_SAMPLERS, ...SAMPLERS] as const;
-
 export const model = z.object({
   id: z.string(),
   name: z.string(),
@@ -112,23 +124,7 @@ export const model = z.object({
     })
     .nullable(),
   /** How sequences are made with it; null where none can be. */
-  sequence: z
-    .object({
-      alphabet: z.string(),
-      molecule: z.enum(['dna', 'rna', 'protein', 'other']),
-      /** Positions. */
-      shortest: z.number().int(),
-      longest: z.number().int(),
-      classes: z.array(z.string()),
-      /** Whether a class has to be named. */
-      needsClass: z.boolean(),
-      /** Whether it can be guided towards a class. */
-      guided: z.boolean(),
-      defaults: z.object({ steps: z.number().int(), scheduler: z.enum(SEQUENCE_SCHEDULERS), eta: z.number() }),
-      /** Those that can write with it. */
-      samplers: z.array(z.enum(SEQUENCE_SCHEDULERS)),
-    })
-    .nullable(),
+  sequence: sequenceSampling.nullable(),
   usable: z.boolean(),
   /** What is wrong or missing, each with its fix. Empty when usable. */
   problems: z.array(z.object({ message: z.string(), hint: z.string() })),
@@ -487,9 +483,14 @@ export const procedures = {
     input: generateInput.pick({ prompts: true, count: true, steps: true, steering: true }),
     output: generateEstimate,
   },
+  /** How a guided sample came to be; null where nothing steered it, or nothing was kept. */
+  'generate.guided': {
+    input: z.object({ jobId: z.string(), index: z.number().int().min(0) }),
+    output: guidedRecord.nullable(),
+  },
   /** Ways in which a reward can steer, and the rewards that can. */
   'generate.steering': {
-    input: empty,
+    input: z.object({ of: z.enum(['pictures', 'sequences']).default('pictures') }),
     output: z.object({
       decoders: z.array(
         z.object({
@@ -505,6 +506,32 @@ export const procedures = {
       rewards: z.array(z.object({ reward: z.string(), description: z.string() })),
     }),
   },
+  /** Writes sequences: a job that generates. */
+  'sequences.start': { input: sequencesInput.extend({ steering: steering.nullable().default(null) }), output: job },
+  /** In the order in which they were made, page by page; `total` counts all that match. */
+  'sequences.list': {
+    input: sequencePage,
+    output: z.object({ sequences: z.array(sequence), total: z.number().int() }),
+  },
+  /** Rewards that can score sequences here, and how many each has scored. Others can be written out. */
+  'sequences.rewards': {
+    input: empty,
+    output: z.array(z.object({ reward: z.string(), description: z.string(), scored: z.number().int() })),
+  },
+  /** Scores sequences that the reward has not scored yet: a job. */
+  'sequences.score': { input: manySequences.extend({ reward: z.string().min(1) }), output: job },
+  /** The sequences as a file would have them. */
+  'sequences.text': {
+    input: manySequences.extend({ format: z.enum(['fasta', 'csv']) }),
+    output: z.object({ text: z.string() }),
+  },
+  /** Writes them into `folder` (absent: the project's `exports`). */
+  'sequences.export': {
+    input: manySequences.extend({ format: z.enum(['fasta', 'csv']), folder: z.string().min(1).optional() }),
+    output: z.object({ path: z.string(), count: z.number().int() }),
+  },
+  /** What is found along a sequence of DNA. */
+  'sequences.tracks': { input: z.object({ seq: z.number().int() }), output: sequenceTracks },
   'samples.list': {
     input: z.object({
       jobId: z.string().optional(),
@@ -693,10 +720,15 @@ export const events = {
     reward: z.string(),
     prompt: z.string(),
     index: z.number().int(),
-    step: z.number().int(),
     total: z.number().int(),
-    values: z.array(z.number()),
-    survivors: z.array(z.number().int()),
+    ...guidedStep.shape,
+  }),
+  /** Sequences that are finished. */
+  sequences: z.object({ jobId: z.string(), sequences: z.array(sequence) }),
+  /** Sequences that a reward scored. */
+  sequencesScored: z.object({
+    reward: z.string(),
+    values: z.array(z.tuple([z.number().int(), z.number()])),
   }),
   metrics: z.object({ runId: z.string(), point: metricPoint }),
   strip: z.object({ runId: z.string(), frame: stripFrame }),

@@ -11,10 +11,12 @@ import type { Project } from '#pipelines/store/project.ts';
 import { runs, strips } from '#pipelines/store/runs.ts';
 import { samples } from '#pipelines/store/samples.ts';
 import { scores } from '#pipelines/store/scores.ts';
+import { sequences } from '#pipelines/store/sequences.ts';
 import { sessions, trials } from '#pipelines/store/sessions.ts';
 import { addBlindSample } from './blind.ts';
 import type { EngineContext } from './context.ts';
 import { comparePayload, generatePayload, jobEvents, tuneResult, verifyResult } from './jobs/payloads.ts';
+import { type SequenceBatch, sequenceBatch, sequencesPayload } from './jobs/sequence-payload.ts';
 import { viewPlan, viewRun, viewSample, viewSession } from './views.ts';
 
 const COPY_BYTES = 1 << 22;
@@ -29,6 +31,9 @@ export function handleJobEvent(project: Project, emit: Emit, job: JobRow, topic:
   switch (topic) {
     case 'sampleFile':
       sampleFile(project, emit, job, jobEvents.sampleFile.extend({ hash }).parse(data));
+      return;
+    case 'sequences':
+      addSequences(project, emit, job, sequenceBatch.parse(data));
       return;
     case 'previewFile':
       // A preview of a blind comparison would show pictures outside their question.
@@ -48,7 +53,12 @@ export function handleJobEvent(project: Project, emit: Emit, job: JobRow, topic:
       return;
     }
     case 'scores': {
-      const { reward, values } = jobEvents.scores.parse(data);
+      const { reward, values, of } = jobEvents.scores.parse(data);
+      if (of === 'sequences') {
+        sequences.putScores(project.db, reward, values);
+        emit('sequencesScored', { reward, values });
+        return;
+      }
       scores.put(project.db, reward, values);
       emit('samplesChanged', { seqs: values.map(([seq]) => seq), what: 'scores' });
       return;
@@ -113,6 +123,22 @@ function sampleFile(project: Project, emit: Emit, job: JobRow, file: SampleFile)
 function startOf({ picture, mask, strength }: NonNullable<z.output<typeof generatePayload>['start']>) {
   const hashIn = (path: string) => hash.parse(basename(path, '.png'));
   return { picture: hashIn(picture), mask: mask === null ? null : hashIn(mask), strength };
+}
+
+function addSequences(project: Project, emit: Emit, job: JobRow, batch: SequenceBatch): void {
+  const { db } = project;
+  const { className, seed, eta, guidanceScale } = sequencesPayload.parse(job.payload).sequences;
+  const { modelId, adapterId } = job.origin;
+  const { steps, scheduler, reward } = batch;
+  const shared = { className, modelId, adapterId, seed, steps, scheduler, eta, guidanceScale, jobId: job.id };
+  const added = db.tx(() =>
+    batch.sequences.flatMap(({ index, letters, score }) => {
+      const { seq, isNew } = sequences.add(db, { ...shared, index, letters });
+      if (isNew && reward !== null && score !== null) sequences.putScores(db, reward, [[seq, score]]);
+      return isNew ? [seq] : [];
+    }),
+  );
+  if (added.length > 0) emit('sequences', { jobId: job.id, sequences: sequences.bySeqs(db, added) });
 }
 
 /** Runs inside the transaction that marks the job done. */

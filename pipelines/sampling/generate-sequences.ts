@@ -1,4 +1,5 @@
 import { NorthlightError } from '#models/errors.ts';
+import { rememberedModelHash } from '#models/families/index.ts';
 import { openSequenceModel, type SequenceModel } from '#models/families/sequence-model.ts';
 import { suggestion } from '#models/nearest.ts';
 import { Rng } from '#models/tensor/rng.ts';
@@ -11,11 +12,14 @@ import {
   type SequenceSamplerName,
   samplerOf,
 } from '#pipelines/schedulers/index.ts';
+import { type GuidedPlace, type GuidedStep, guidedStepOf, shownStep, shownTree } from './guided-step.ts';
 import { sampleLoop } from './loop.ts';
 import { maskedLoop } from './masked-loop.ts';
 import { loadMaskedPipeline, type MaskedPipeline, type SequencePipelineOptions } from './masked-pipeline.ts';
 import { loadOneHotPipeline, type OneHotPipeline } from './onehot-pipeline.ts';
-import type { Steering } from './steering.ts';
+import type { RewardSlope } from './reward-slope.ts';
+import { openMaskedSlope, openOneHotSlope, type SequenceRewardGraph } from './sequence-slope.ts';
+import type { Clean, Decoded, Decoding, DecodingAids, Score, Steering } from './steering.ts';
 
 const DEFAULT_STEPS = 50;
 
@@ -45,6 +49,8 @@ export interface GeneratedSequence {
   readonly reward: number | null;
   /** Its log importance weight, where the decoder keeps weights. */
   readonly logWeight: number | null;
+  /** Of a search that keeps a tree: the places of its own. */
+  readonly tree: readonly GuidedPlace<string>[] | null;
 }
 
 /** A decoder and what it follows. */
@@ -52,19 +58,33 @@ export interface SteeredBy {
   readonly steering: Steering;
   /** Finite numbers, higher is better, one per sequence. */
   score(sequences: readonly string[]): Promise<Float64Array>;
+  /** As the reward was asked for. */
+  readonly reward: string;
+  /** The same as a graph; absent where the reward has none, and with it no gradient. */
+  readonly graph?: SequenceRewardGraph | undefined;
 }
 
 export interface GenerateSequencesOptions {
   readonly pipeline: SequencePipeline;
   readonly settings: SequenceSettings;
-  /** Sequences 0 … count − 1. */
+  /** How many, from number `first` on. */
   readonly count: number;
+  /** Default 0. */
+  readonly first?: number;
   /** Sequences advanced together; does not change them (unless the decoder replaces some by others). Default 16. */
   readonly batch?: number;
   readonly steered?: SteeredBy;
-  readonly onStep?: (report: { done: number; step: number; total: number; batch: number }) => void;
+  readonly onStep?: (report: SequenceStep & { readonly done: number; readonly batch: number }) => void;
   /** Asked before every step; stops by throwing. */
   readonly checkpoint?: () => void;
+}
+
+/** After each step of a batch. */
+export interface SequenceStep {
+  readonly step: number;
+  readonly total: number;
+  /** Of each sequence of the batch, what steering compared; null where nothing steers. */
+  readonly guided: readonly GuidedStep<string>[] | null;
 }
 
 /** @throws {NorthlightError} of the model folder, the scheduler configuration or the runtime. */
@@ -117,24 +137,24 @@ export function withDefaults(pipeline: SequencePipeline, s: SequenceSettings) {
 
 /** Makes the sequences one batch after another and gives each as soon as its batch is finished. */
 export async function* generateSequences(options: GenerateSequencesOptions): AsyncGenerator<GeneratedSequence> {
-  const { pipeline, count } = options;
+  const { pipeline, count, first = 0 } = options;
   const { model } = pipeline;
   refuseUnfit(model, options.settings);
   const settings = withDefaults(pipeline, options.settings);
   const batch = options.batch ?? 16;
   for (let done = 0; done < count; done += batch) {
-    const indices = Array.from({ length: Math.min(batch, count - done) }, (_, i) => done + i);
+    const indices = Array.from({ length: Math.min(batch, count - done) }, (_, i) => first + done + i);
     const loop = isMasked(pipeline)
       ? startMasked(pipeline, settings, indices, options.steered)
       : startOneHot(pipeline, settings, indices, options.steered);
     options.checkpoint?.();
     let next = await loop.next();
     while (!next.done) {
-      options.onStep?.({ done, step: next.value.step, total: next.value.total, batch: indices.length });
+      options.onStep?.({ ...next.value, done, batch: indices.length });
       options.checkpoint?.();
       next = await loop.next();
     }
-    const { tokens: all, rewards, logWeights } = next.value;
+    const { tokens: all, rewards, logWeights, trees } = next.value;
     for (const [i, tokens] of all.entries()) {
       yield {
         index: indices[i]!,
@@ -142,6 +162,7 @@ export async function* generateSequences(options: GenerateSequencesOptions): Asy
         sequence: written(model, tokens),
         reward: rewards?.[i] ?? null,
         logWeight: logWeights?.[i] ?? null,
+        tree: trees?.[i] ?? null,
       };
     }
   }
@@ -157,9 +178,10 @@ interface Finished {
   readonly tokens: readonly Int32Array[];
   readonly rewards?: Float64Array;
   readonly logWeights?: Float64Array | null;
+  readonly trees?: readonly (readonly GuidedPlace<string>[] | null)[];
 }
 
-type Loop = AsyncGenerator<{ step: number; total: number }, Finished>;
+type Loop = AsyncGenerator<SequenceStep, Finished>;
 
 type Settings = ReturnType<typeof withDefaults>;
 
@@ -190,14 +212,27 @@ async function* startMasked(
   }));
   const cut = (tokens: Int32Array, row: number) => tokens.slice(0, lengths[Math.floor(row / perSample)]);
   if (steered === undefined) {
-    const finished = yield* maskedLoop(denoiser, schedule, rows);
+    const finished = yield* unguided(maskedLoop(denoiser, schedule, rows));
     return { tokens: finished.map(cut) };
   }
-  const decoded = yield* steered.steering.masked({ denoiser, schedule, rows }, (samples, of) =>
-    steered.score(samples.map((tokens, k) => written(model, cut(tokens as Int32Array, of[k]!)))),
+  const score: Score = (samples, of) =>
+    steered.score(samples.map((tokens, k) => written(model, cut(tokens as Int32Array, of[k]!))));
+  const lengthsOfRows = rows.map((_, row) => lengths[Math.floor(row / perSample)]!);
+  const lettersOf = (guess: Clean, i: number) => written(model, cut(guess as Int32Array, i * perSample));
+  const decoded = yield* guided(
+    withAids(
+      steered,
+      model,
+      (graph) => openMaskedSlope(pipeline, lengthsOfRows, graph, pipeline.session),
+      (aids) => steered.steering.masked({ denoiser, schedule, rows }, score, aids),
+    ),
+    indices.length,
+    perSample,
+    lettersOf,
   );
   const tokens = decoded.samples.map((sample, i) => (sample as Int32Array).slice(0, lengths[i]));
-  return { tokens, rewards: decoded.rewards, logWeights: decoded.logWeights };
+  const trees = indices.map((_, i) => shownTree(decoded, i, (guess) => lettersOf(guess, i)));
+  return { tokens, rewards: decoded.rewards, logWeights: decoded.logWeights, trees };
 }
 
 async function* startOneHot(
@@ -220,15 +255,71 @@ async function* startOneHot(
     noiseIndex: index,
   }));
   if (steered === undefined) {
-    const { samples } = yield* sampleLoop({ denoiser, schedule, rows, keepTrajectory: false });
+    const { samples } = yield* unguided(sampleLoop({ denoiser, schedule, rows, keepTrajectory: false }));
     const size = samples.length / indices.length;
     return { tokens: indices.map((_, i) => pipeline.decode(samples.subarray(i * size, (i + 1) * size))) };
   }
-  const decoded = yield* steered.steering.gaussian({ denoiser, schedule, rows }, (samples) =>
-    steered.score(samples.map((sample) => written(pipeline.model, pipeline.decode(sample as Float32Array)))),
+  const score: Score = (samples) =>
+    steered.score(samples.map((sample) => written(pipeline.model, pipeline.decode(sample as Float32Array))));
+  const lettersOf = (guess: Clean) => written(pipeline.model, pipeline.decode(guess as Float32Array));
+  const decoded = yield* guided(
+    withAids(
+      steered,
+      pipeline.model,
+      (graph) => openOneHotSlope(pipeline, graph, pipeline.session),
+      (aids) => steered.steering.gaussian({ denoiser, schedule, rows }, score, aids),
+    ),
+    indices.length,
+    steered.steering.perSample,
+    lettersOf,
   );
   const tokens = decoded.samples.map((sample) => pipeline.decode(sample as Float32Array));
-  return { tokens, rewards: decoded.rewards, logWeights: decoded.logWeights };
+  const trees = indices.map((_, i) => shownTree(decoded, i, lettersOf));
+  return { tokens, rewards: decoded.rewards, logWeights: decoded.logWeights, trees };
+}
+
+async function* unguided<R>(
+  loop: AsyncGenerator<{ readonly step: number; readonly total: number }, R>,
+): AsyncGenerator<SequenceStep, R> {
+  for (;;) {
+    const next = await loop.next();
+    if (next.done) return next.value;
+    yield { step: next.value.step, total: next.value.total, guided: null };
+  }
+}
+
+/** Steps of a decoder with their best guesses in letters. @param n rows that compete for each of `count` sequences. */
+async function* guided(
+  decoding: Decoding,
+  count: number,
+  n: number,
+  lettersOf: (guess: Clean, i: number) => string,
+): AsyncGenerator<SequenceStep, Decoded> {
+  for (;;) {
+    const next = await decoding.next();
+    if (next.done) return next.value;
+    const told = next.value;
+    const own = Array.from({ length: count }, (_, i) =>
+      shownStep(guidedStepOf(told, i, n), (guess) => lettersOf(guess, i)),
+    );
+    yield { step: told.step, total: told.total, guided: own };
+  }
+}
+
+/** Decodes with what the decoder asks for besides scores; the gradient is closed at the end. */
+async function* withAids(
+  { steering, reward, graph }: SteeredBy,
+  model: SequenceModel,
+  open: (graph: SequenceRewardGraph) => Promise<RewardSlope>,
+  decode: (aids: DecodingAids) => Decoding,
+): Decoding {
+  const slope = graph && steering.needsGradient ? await open(graph) : undefined;
+  const target = async () => ({ modelHash: await rememberedModelHash(model.path), reward });
+  try {
+    return yield* decode({ target, ...(slope ? { slope } : {}) });
+  } finally {
+    await slope?.close();
+  }
 }
 
 function lengthOf({ length: [min, max] }: SequenceModel, s: SequenceSettings, index: number): number {

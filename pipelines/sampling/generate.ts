@@ -6,13 +6,15 @@ import { numel } from '#models/tensor/tensor.ts';
 import { encodePng, tensorToRgb } from '#pipelines/images/images.ts';
 import { createGaussianSchedule, type SamplerName, samplerOf } from '#pipelines/schedulers/index.ts';
 import type { GaussianSchedule } from '#pipelines/schedulers/types.ts';
+import { type GuidedPlace, type GuidedStep, guidedStepOf, shownStep, shownTree } from './guided-step.ts';
 import { skippedSteps } from './image-to-image.ts';
 import { latentPreview, type PreviewPicture } from './latent-preview.ts';
 import { initialNoiseOf, type SampleResult, type SampleRow, type SampleStep, sampleLoop } from './loop.ts';
+import { openPictureSlope, type PictureRewardGraph } from './picture-slope.ts';
 import { type PictureStart, type PreparedStart, prepareStart } from './picture-start.ts';
 import { type ImagePipeline, type NetworkDenoiser, type PromptCondition, sizeOf } from './pipeline.ts';
 import { settingsText } from './settings-text.ts';
-import type { Steering } from './steering.ts';
+import type { Clean, Decoded, DecodingAids, Score, Steering } from './steering.ts';
 import type { Trajectory, TrajectoryMetadata } from './trajectory.ts';
 import { usedAdapters } from './used-adapters.ts';
 import type { Tiling } from './vae.ts';
@@ -58,6 +60,8 @@ export interface Picture extends PictureRequest {
   readonly reward: number | null;
   /** Its log importance weight, where the decoder keeps weights. */
   readonly logWeight: number | null;
+  /** Of a search that keeps a tree: the places of its own. */
+  readonly tree: readonly GuidedPlace<PreviewPicture>[] | null;
 }
 
 /** A decoder and what it follows. */
@@ -67,6 +71,8 @@ export interface PicturesSteeredBy {
   readonly reward: string;
   /** Finite numbers, higher is better, one per picture. */
   score(pictures: readonly SteeredPicture[]): Promise<Float64Array>;
+  /** The same as a graph; absent where the reward has none, and with it no gradient. */
+  readonly graph?: PictureRewardGraph | undefined;
 }
 
 /** What a steering reward sees: finished pictures, or best guesses at them. */
@@ -107,15 +113,7 @@ export interface StepReport {
   readonly total: number;
   readonly preview: ((row: number) => PreviewPicture | null) | null;
   /** Of each row of the batch, what steering compared at this step; null where nothing steers. */
-  readonly candidates: readonly Candidates[] | null;
-}
-
-/** What competed for one picture at a step. */
-export interface Candidates {
-  /** Rewards of what they would become, or, at the last step, are; empty where none were compared. */
-  readonly values: readonly number[];
-  /** Places of those that it went on with. */
-  readonly survivors: readonly number[];
+  readonly candidates: readonly GuidedStep<PreviewPicture>[] | null;
 }
 
 /**
@@ -161,14 +159,26 @@ export async function* generatePictures(options: GenerateOptions): AsyncGenerato
   const stop = new AbortController();
   const hashing = hashOfModel(options.pipeline, stop.signal);
   hashing.catch(() => {});
+  const { steered, pipeline, settings } = options;
+  const dims = latentDims(pipeline.model, sizeOf(pipeline.folder, settings));
+  const slope =
+    steered?.graph && steered.steering.needsGradient
+      ? await openPictureSlope(pipeline, dims, steered.graph)
+      : undefined;
   try {
-    yield* picturesOf(options, hashing);
+    const target = async () => ({ modelHash: await hashing, reward: steered?.reward ?? '' });
+    yield* picturesOf(options, hashing, { target, ...(slope ? { slope } : {}) });
   } finally {
     stop.abort();
+    await slope?.close();
   }
 }
 
-async function* picturesOf(options: GenerateOptions, hashing: Promise<string>): AsyncGenerator<Picture> {
+async function* picturesOf(
+  options: GenerateOptions,
+  hashing: Promise<string>,
+  aids: DecodingAids,
+): AsyncGenerator<Picture> {
   const { pipeline, settings, requests, steered } = options;
   if (steered) refuseSteered(options);
   const schedule = scheduleOf(pipeline, settings, options.start?.strength);
@@ -210,17 +220,20 @@ async function* picturesOf(options: GenerateOptions, hashing: Promise<string>): 
             const { data, width, height } = await pipeline.decode(sample, dims);
             return { kind: 'image', rgb: tensorToRgb(data, width, height), width, height, prompt: chunk[row]!.prompt };
           },
+          aids,
           options.previewEvery,
         )
       : plainLoop({ denoiser, schedule, rows: chunk.map(rowOf), size }, start, options, begin);
     const positions = chunk.map((_, i) => start + i);
+    const seen = (guess: Clean) => latentPreview(pipeline.model, guess as Float32Array, dims);
     options.checkpoint?.();
     let next = await loop.next();
     while (!next.done) {
       const clean = next.value.predOriginalSample;
       const preview =
         clean && ((row: number) => latentPreview(pipeline.model, clean.subarray(row * size, (row + 1) * size), dims));
-      const { step, total, candidates = null } = next.value;
+      const { step, total, candidates: compared = null } = next.value;
+      const candidates = compared?.map((own) => shownStep(own, seen)) ?? null;
       await options.onStep?.({ positions, step, total, preview, candidates });
       options.checkpoint?.();
       next = await loop.next();
@@ -255,7 +268,7 @@ async function* picturesOf(options: GenerateOptions, hashing: Promise<string>): 
         keepTrajectories: settings.keepTrajectories,
         width,
         height,
-        clipSkip: 1,
+        clipSkip: pipeline.options.clipSkip ?? 1,
         denoising: options.start?.strength ?? null,
         ...(options.start ? { start: hashesOf(options.start) } : {}),
         ...(tile !== null ? { tile } : {}),
@@ -276,6 +289,7 @@ async function* picturesOf(options: GenerateOptions, hashing: Promise<string>): 
         trajectory: data ? { data, origin: originOf(options, schedule, request, modelHash, adapters) } : null,
         reward: result.rewards?.[i] ?? null,
         logWeight: result.logWeights?.[i] ?? null,
+        tree: result.decoded ? shownTree(result.decoded, i, seen) : null,
       };
     }
   }
@@ -299,8 +313,12 @@ interface Work {
 }
 
 type Loop = AsyncGenerator<
-  Pick<SampleStep, 'step' | 'total' | 'predOriginalSample'> & { readonly candidates?: readonly Candidates[] },
-  SampleResult & { readonly rewards?: Float64Array; readonly logWeights?: Float64Array | null }
+  Pick<SampleStep, 'step' | 'total' | 'predOriginalSample'> & { readonly candidates?: readonly GuidedStep[] },
+  SampleResult & {
+    readonly rewards?: Float64Array;
+    readonly logWeights?: Float64Array | null;
+    readonly decoded?: Decoded;
+  }
 >;
 
 function plainLoop(work: Work, first: number, options: GenerateOptions, begin: PreparedStart | undefined): Loop {
@@ -323,6 +341,7 @@ async function* steeredLoop(
   { denoiser, schedule, rows, size }: Work,
   { steering, score }: PicturesSteeredBy,
   pictureOf: (sample: Float32Array, row: number) => Promise<SteeredPicture>,
+  aids: DecodingAids,
   previewEvery: number | undefined,
 ): Loop {
   const n = steering.perSample;
@@ -330,34 +349,28 @@ async function* steeredLoop(
   const competitors = rows.flatMap((row) =>
     Array.from({ length: n }, (_, k) => ({ ...row, index: row.index * n + k, noiseIndex: row.noiseIndex * n + k })),
   );
-  const loop = steering.gaussian({ denoiser, schedule, rows: competitors }, async (samples, of) => {
+  const appraise: Score = async (samples, of) => {
     const pictures: SteeredPicture[] = [];
     for (const [k, sample] of samples.entries()) {
       pictures.push(await pictureOf(sample as Float32Array, Math.floor(of[k]! / n)));
     }
     return score(pictures);
-  });
+  };
+  const loop = steering.gaussian({ denoiser, schedule, rows: competitors }, appraise, aids);
   for (;;) {
     const next = await loop.next();
     if (next.done) {
       const { samples, rewards, logWeights } = next.value;
-      return { samples: joined(samples as Float32Array[], size), rewards, logWeights };
+      return { samples: joined(samples as Float32Array[], size), rewards, logWeights, decoded: next.value };
     }
-    const { step, total, values, chosen } = next.value;
-    const candidates = rows.map((_, i) => candidatesOf(values, chosen, i, n));
+    const told = next.value;
+    const { step, total } = told;
+    const candidates = rows.map((_, i) => guidedStepOf(told, i, n));
     const preview = previewEvery !== undefined && step % previewEvery === 0;
     const shown = preview ? rows.map((_, i) => next.value.guess(i * n) as Float32Array | null) : [null];
     const predOriginalSample = shown.includes(null) ? null : joined(shown as Float32Array[], size);
     yield { step, total, predOriginalSample, candidates };
   }
-}
-
-/** Of picture `i`: the candidates of its row where it has one, or else its `n` rows. */
-function candidatesOf(values: readonly Float64Array[], chosen: readonly number[], i: number, n: number): Candidates {
-  if (n === 1) return { values: [...values[i]!], survivors: [chosen[i]!] };
-  const own = { from: i * n, to: (i + 1) * n };
-  const survivors = new Set(chosen.slice(own.from, own.to).map((row) => row - own.from));
-  return { values: values.slice(own.from, own.to).flatMap((v) => [...v]), survivors: [...survivors] };
 }
 
 function joined(parts: readonly Float32Array[], size: number): Float32Array {

@@ -8,6 +8,8 @@ import { fieldsOf } from '#pipelines/engine/fields.ts';
 import type { GeneratePayload } from '#pipelines/engine/jobs/payloads.ts';
 import { wantModel } from '#pipelines/engine/jobs/wanted-model.ts';
 import { pictureRewards } from '#pipelines/engine/picture-rewards.ts';
+import { readGuided } from '#pipelines/engine/read-guided.ts';
+import { sequenceRewardsToList } from '#pipelines/engine/sequence-rewards.ts';
 import { adapterPath } from '#pipelines/engine/views.ts';
 import { BRANCHING_SAMPLERS, ETA_SAMPLERS, LEARNABLE_SAMPLERS } from '#pipelines/schedulers/names.ts';
 import { newId } from '#pipelines/store/ids.ts';
@@ -84,15 +86,18 @@ export const generate: Handlers<'generate'> = {
     return { plainCalls, steered };
   },
 
-  'generate.steering': async () => {
+  'generate.guided': ({ jobId, index }, { project, queue }) =>
+    readGuided(project.directory, queue.get(jobId).id, index),
+
+  'generate.steering': async ({ of }) => {
     const { DECODERS } = await import('#pipelines/decoding/index.ts');
     // Rewards of pictures that ship have no gradient, and what needs a file to begin with is for the command line.
     const usable = [...DECODERS.values()].filter((d) => !d.needsGradient && d.options.safeParse({}).success);
     const decoders = usable.map(({ name, title, description, source, countKey, options }) => ({
       ...{ name, title, description, source, countKey },
-      fields: fieldsOf(options).filter(({ key }) => !NOT_OF_PICTURES.has(key)),
+      fields: fieldsOf(options).filter(({ key }) => of === 'sequences' || !NOT_OF_PICTURES.has(key)),
     }));
-    const rewards = await pictureRewards();
+    const rewards = of === 'sequences' ? await sequenceRewardsToList() : await pictureRewards();
     return { decoders, rewards: rewards.map(({ name, description }) => ({ reward: name, description })) };
   },
 };

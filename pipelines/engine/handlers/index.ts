@@ -9,6 +9,7 @@ import { models } from './models.ts';
 import { pictures } from './pictures.ts';
 import { runs } from './runs.ts';
 import { samples } from './samples.ts';
+import { sequences } from './sequences.ts';
 import { sessions } from './sessions.ts';
 import { tune } from './tune.ts';
 
@@ -21,6 +22,7 @@ export const handlers: {
   ...jobs,
   ...generate,
   ...samples,
+  ...sequences,
   ...sessions,
   ...tune,
   ...runs,

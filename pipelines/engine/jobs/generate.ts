@@ -1,9 +1,13 @@
 import type { JobFunction } from '#pipelines/engine/job-protocol.ts';
 import { generatePayload } from './payloads.ts';
 import { makePictures } from './pictures.ts';
+import { sequencesPayload } from './sequence-payload.ts';
+import { makeSequences } from './sequences.ts';
 
-/** Pictures of one model, `count` for each prompt. */
+/** Pictures of one model, `count` for each prompt; or sequences. */
 export const generate: JobFunction = async (payload, context) => {
+  const sequences = sequencesPayload.safeParse(payload);
+  if (sequences.success) return makeSequences(sequences.data, context);
   const p = generatePayload.parse(payload);
   return makePictures(
     [

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { guidedStep } from '#pipelines/engine/sequence-contract.ts';
 import { SAMPLERS } from '#pipelines/schedulers/names.ts';
 
 /** What each kind of job is told. Paths are absolute. Everything here is enough to run the job again byte for byte. */
@@ -72,7 +73,10 @@ export type VerifyPayload = z.infer<typeof verifyPayload>;
 /** `list` is a file with one {@link scoreItem} per line: ten thousand of them would be too much for the job's own row. */
 export const scorePayload = z.object({ reward: z.string(), list: z.string() });
 export type ScorePayload = z.infer<typeof scorePayload>;
-export const scoreItem = z.object({ seq: z.number().int(), hash: z.string(), prompt: z.string() });
+export const scoreItem = z.union([
+  z.object({ seq: z.number().int(), letters: z.string() }),
+  z.object({ seq: z.number().int(), hash: z.string(), prompt: z.string() }),
+]);
 
 export const reproducePayload = z.object({
   picturePath: z.string(),
@@ -110,17 +114,20 @@ export const jobEvents = {
     step: z.number().int(),
     total: z.number().int(),
   }),
-  /** What competed for a picture after a step of steering; see `Candidates` of `pipelines/sampling/generate.ts`. */
+  /** What competed for a sample after a step of steering. */
   steered: z.object({
     reward: z.string(),
     prompt: z.string(),
     index: z.number().int(),
-    step: z.number().int(),
     total: z.number().int(),
-    values: z.array(z.number()),
-    survivors: z.array(z.number().int()),
+    ...guidedStep.shape,
   }),
-  scores: z.object({ reward: z.string(), values: z.array(z.tuple([z.number().int(), z.number()])) }),
+  scores: z.object({
+    reward: z.string(),
+    values: z.array(z.tuple([z.number().int(), z.number()])),
+    /** Absent: of pictures. */
+    of: z.enum(['pictures', 'sequences']).optional(),
+  }),
   /** What a run will take; the whole of it is in `plan.json`. */
   planned: z.object({
     peakBytes: z.number(),

@@ -4,6 +4,7 @@ import type { z } from 'zod';
 import { createSteering } from '#pipelines/decoding/index.ts';
 import { samplePath, storeBlob } from '#pipelines/engine/blobs.ts';
 import type { JobContext } from '#pipelines/engine/job-protocol.ts';
+import type { GuidedRecord } from '#pipelines/engine/sequence-contract.ts';
 import { encodePng } from '#pipelines/images/images.ts';
 import { createReward } from '#pipelines/rewards/index.ts';
 import { scoreWith } from '#pipelines/rewards/open-reward.ts';
@@ -19,6 +20,8 @@ import { readStart, type StartFiles } from '#pipelines/sampling/initial-picture.
 import { sizeOf } from '#pipelines/sampling/pipeline.ts';
 import { writeTrajectory } from '#pipelines/sampling/trajectory.ts';
 import { stopIfAsked } from './control.ts';
+import { createGuidedLog, type GuidedLog, takeTree } from './guided-log.ts';
+import { type DrawSheet, sheetDrawer } from './guided-sheet.ts';
 import { openJournal } from './journal.ts';
 import { createKeptModel } from './kept-model.ts';
 import { type generatePayload, jobEvents } from './payloads.ts';
@@ -76,6 +79,13 @@ export async function makePictures(sets: readonly PictureSet[], context: JobCont
       const pipeline = await models.open(wantModel(set.modelPath, set.adapterPath, context.threads));
       const reward = set.steering ? await createReward(set.steering.reward, { threads: context.threads }) : null;
       try {
+        const drawSheet = sheetDrawer(context.project);
+        const log =
+          set.steering &&
+          createGuidedLog(context.project, context.jobId, {
+            reward: set.steering.reward,
+            decoder: set.steering.decoder,
+          });
         let drawing = false;
         let lastPreview = 0;
         const start = set.start && (await readStart(set.start, sizeOf(pipeline.folder, set.settings)));
@@ -96,8 +106,14 @@ export async function makePictures(sets: readonly PictureSet[], context: JobCont
             report(positions.length * step);
             for (const [row, compared] of candidates?.entries() ?? []) {
               const { request, position } = missing[positions[row]!]!;
+              const taken = log?.take(position, step, total, compared);
+              if (!taken) continue;
+              const { guesses, ...rest } = taken;
+              const shown = guesses();
+              const told = { ...rest, guesses: null, sheet: await drawSheet(shown, shown.length) };
+              log?.keep(position, told);
               const picture = { reward: reward?.name ?? '', prompt: request.prompt, index: position };
-              context.event('steered', { ...picture, step, total, ...compared });
+              context.event('steered', { ...picture, total, ...told });
             }
             const now = performance.now();
             if (!preview || step === total || now - lastPreview < 1000 / PREVIEW_HZ) return;
@@ -120,6 +136,7 @@ export async function makePictures(sets: readonly PictureSet[], context: JobCont
             missing[picture.position]!.position,
             reward?.higherIsBetter === false ? -1 : 1,
           );
+          await finishLog(log, file.position, picture.tree, drawSheet);
           journal.append(file);
           done.add(key(file.side, file.position));
           context.event('sampleFile', file);
@@ -136,10 +153,34 @@ export async function makePictures(sets: readonly PictureSet[], context: JobCont
   }
 }
 
+/** Places of a tree in a row of its sheet. */
+const SHEET_COLUMNS = 16;
+
+async function finishLog(
+  log: GuidedLog | null | undefined,
+  position: number,
+  tree: Picture['tree'],
+  draw: DrawSheet,
+): Promise<void> {
+  if (!log) return;
+  let told: GuidedRecord['tree'] = null;
+  if (tree !== null) {
+    const { places, left } = takeTree(tree);
+    const sheet = await draw(
+      places.map((place) => place.guess()),
+      SHEET_COLUMNS,
+    );
+    const bare = places.map(({ guess: _, ...place }) => ({ ...place, guess: null }));
+    told = { places: bare, left, sheet: sheet && { ...sheet, columns: SHEET_COLUMNS } };
+  }
+  log.finish(position, told);
+}
+
 const steeredBy = (reward: Reward, { decoder, options }: NonNullable<PictureSet['steering']>): PicturesSteeredBy => ({
   steering: createSteering(decoder, options),
   reward: reward.name,
   score: (pictures) => scoreWith(reward, pictures),
+  graph: reward.graph,
 });
 
 /** @param sign −1 where steering followed the reward downwards. */

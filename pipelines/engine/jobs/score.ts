@@ -1,10 +1,11 @@
 import { existsSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { z } from 'zod';
 import { fileError } from '#models/files.ts';
+import { samplePath } from '#pipelines/engine/blobs.ts';
 import type { JobFunction } from '#pipelines/engine/job-protocol.ts';
 import { decodeImage } from '#pipelines/images/images.ts';
 import { createReward } from '#pipelines/rewards/index.ts';
+import type { RewardItem } from '#pipelines/rewards/types.ts';
 import { stopIfAsked } from './control.ts';
 import { openJournal } from './journal.ts';
 import { jobEvents, scoreItem, scorePayload } from './payloads.ts';
@@ -14,12 +15,15 @@ const BATCH = 16;
 
 type Item = z.output<typeof scoreItem>;
 
-/** Scores pictures by a reward, batch by batch. Pictures whose file is missing are left without a score. */
+/** Scores pictures or sequences by a reward, batch by batch. Pictures whose file is missing are left without a score. */
 export const score: JobFunction = async (payload, context) => {
   const { reward: spec, list } = scorePayload.parse(payload);
   const items = readItems(list);
   const journal = openJournal(context.project, context.jobId, jobEvents.scores);
-  const pathOf = ({ hash }: Item) => join(context.project, 'samples', `${hash}.png`);
+  const what = items.some((item) => 'letters' in item)
+    ? { name: 'sequence', of: 'sequences' as const }
+    : { name: 'picture' };
+  const isThere = (item: Item) => 'letters' in item || existsSync(samplePath(context.project, item.hash));
   try {
     const scored = new Set<number>();
     for (const entry of journal.finished) {
@@ -27,26 +31,28 @@ export const score: JobFunction = async (payload, context) => {
       context.event('scores', entry);
     }
     const left = items.filter(({ seq }) => !scored.has(seq));
-    const there = left.filter((item) => existsSync(pathOf(item)));
+    const there = left.filter(isThere);
     const missing = left.length - there.length;
     const report = () =>
-      context.progress(`picture ${scored.size} of ${items.length}`, scored.size + missing, items.length);
+      context.progress(`${what.name} ${scored.size} of ${items.length}`, scored.size + missing, items.length);
     report();
     const reward = await createReward(spec, { threads: context.threads });
     try {
       for (let start = 0; start < there.length; start += BATCH) {
         stopIfAsked(context);
         const batch = there.slice(start, start + BATCH);
-        const pictures = await Promise.all(
-          batch.map(async (item) => {
-            const { data, width, height } = await decodeImage(pathOf(item));
-            return { kind: 'image' as const, rgb: data, width, height, prompt: item.prompt };
+        const given = await Promise.all(
+          batch.map(async (item): Promise<RewardItem> => {
+            if ('letters' in item) return { kind: 'sequence', sequence: item.letters };
+            const { data, width, height } = await decodeImage(samplePath(context.project, item.hash));
+            return { kind: 'image', rgb: data, width, height, prompt: item.prompt };
           }),
         );
-        const found = await reward.score(pictures);
+        const found = await reward.score(given);
         const values = batch.map(({ seq }, i): [number, number] => [seq, found[i]!]);
-        journal.append({ reward: spec, values });
-        context.event('scores', { reward: spec, values });
+        const entry = { reward: spec, values, ...(what.of ? { of: what.of } : {}) };
+        journal.append(entry);
+        context.event('scores', entry);
         for (const [seq] of values) scored.add(seq);
         report();
       }

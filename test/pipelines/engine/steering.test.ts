@@ -6,6 +6,7 @@ import type { z } from 'zod';
 import { createSteering, decodingWork } from '#pipelines/decoding/index.ts';
 import { jobs } from '#pipelines/engine/jobs/index.ts';
 import type { GeneratePayload, jobEvents } from '#pipelines/engine/jobs/payloads.ts';
+import { readGuided } from '#pipelines/engine/read-guided.ts';
 import { decodeImage } from '#pipelines/images/images.ts';
 import { createReward } from '#pipelines/rewards/index.ts';
 import { generatePictures } from '#pipelines/sampling/generate.ts';
@@ -28,23 +29,30 @@ const PAYLOAD: GeneratePayload = {
 
 describe('a job whose pictures a reward steers', () => {
   test.each([
-    // The last step of DDIM has no noise, so there is nothing to choose from.
-    ['svdd-pm', { candidates: 3, alpha: 0.01 }, [3, 3, 3, 0], 1],
+    // The last step of DDIM has no noise, so there is nothing to choose from, and nothing to tell.
+    ['svdd-pm', { candidates: 3, alpha: 0.01 }, [3, 3, 3], 1],
     ['smc', { particles: 3 }, [3, 3, 3, 3], 3],
-  ] as const)('by %s tells at every step what competed and what went on', async (decoder, options, many, survive) => {
-    const context = recordedContext(project, decoder);
-    await jobs.generate({ ...PAYLOAD, steering: { decoder, reward: 'warmth', options } }, context);
-    const told = context.events
-      .filter((e) => e.topic === 'steered')
-      .map((e) => e.data as z.output<typeof jobEvents.steered>);
-    expect(told.map((e) => [e.index, e.step])).toEqual([0, 1].flatMap((i) => [1, 2, 3, 4].map((step) => [i, step])));
-    for (const { step, values, survivors, reward } of told) {
-      expect(reward).toBe('warmth');
-      expect(values).toHaveLength(many[step - 1]!);
-      expect(survivors.length).toBeLessThanOrEqual(survive);
-      expect(survivors.every((place) => place >= 0 && place < 3)).toBe(true);
-    }
-  });
+  ] as const)(
+    'by %s tells what competed at each step, what went on, and what each would become',
+    async (decoder, options, many, survive) => {
+      const context = recordedContext(project, decoder);
+      await jobs.generate({ ...PAYLOAD, steering: { decoder, reward: 'warmth', options } }, context);
+      const told = context.events
+        .filter((e) => e.topic === 'steered')
+        .map((e) => e.data as z.output<typeof jobEvents.steered>);
+      expect(told.map((e) => [e.index, e.step])).toEqual([0, 1].flatMap((i) => many.map((_, k) => [i, k + 1])));
+      for (const { step, values, survivors, reward, sheet } of told) {
+        expect(reward).toBe('warmth');
+        expect(values).toHaveLength(many[step - 1]!);
+        expect(survivors.length).toBeLessThanOrEqual(survive);
+        expect(survivors.every((place) => place >= 0 && place < 3)).toBe(true);
+        const { width, height } = await decodeImage(join(project, 'samples', `${sheet!.hash}.png`));
+        expect([width, height]).toEqual([sheet!.side * 3, sheet!.side]);
+      }
+      expect(readGuided(project, decoder, 1)).toMatchObject({ decoder, reward: 'warmth', total: STEPS, tree: null });
+      expect(readGuided(project, decoder, 1)!.steps).toHaveLength(many.length);
+    },
+  );
 
   test('says of each picture what the reward says of its file', async () => {
     const context = recordedContext(project, 'score');
