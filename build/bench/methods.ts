@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { NorthlightError } from '#models/errors.ts';
 import { bundledModelsFolder } from '#pipelines/cli/bundled.ts';
-import { type Calls, counted } from './methods/calls.ts';
+import { type Calls, countingGradients } from './methods/calls.ts';
 import { METHODS, type Method } from './methods/list.ts';
 import { hasPart, type Part, type PartName, readParts, refuseOthers, writePart } from './methods/records.ts';
 import { type OpenSubject, SUBJECTS, type Subject } from './methods/subjects.ts';
@@ -137,11 +137,19 @@ async function drawPart(
   const { budget } = o;
   const { alpha, spread, steps } = subject;
   const steering = method.steering({ budget, alpha, spread, network });
-  const made = { steps, budget, ...steering?.options, ...(method.needs === 'network' ? { network: 'values' } : {}) };
+  // Where the network lies does not matter, and may change.
+  const { value: _, ...asked } = { value: null, ...steering?.options };
+  const made = { steps, budget, ...(method.needs === 'network' ? asked : steering?.options) };
   refuseOthers(o.out, before, subject.name, method.name, made);
   const calls: Calls = { denoiser: 0, reward: 0, value: 0, gradient: 0 };
-  const watched = steering && counted(steering, calls, method.needs === 'network');
-  const { samples, seconds } = await open.draw(watched, seed, first, count, calls);
+  const { samples, seconds } = await open.draw(
+    steering && countingGradients(steering, calls),
+    seed,
+    first,
+    count,
+    calls,
+  );
+  calls.value = steering?.valueCalls?.count ?? 0;
   process.stderr.write(
     `${subject.name}/${method.name} seed ${seed}: ${first + count} of ${o.samples}, ${seconds.sampling.toFixed(1)} + ${seconds.measuring.toFixed(1)} s\n`,
   );

@@ -11,18 +11,8 @@ export interface Calls {
   gradient: number;
 }
 
-/** The same steering; gradients, and where a value network judges candidates those too, are counted. */
-export function counted(steering: Steering, calls: Calls, judgedByNetwork: boolean): Steering {
-  const watch = async function* (decoding: Decoding): Decoding {
-    for (;;) {
-      const next = await decoding.next();
-      if (next.done) return next.value;
-      const { step, total, values } = next.value;
-      // Equal candidates are asked about once; the last step's are finished samples, which the reward scores.
-      if (judgedByNetwork && step < total) calls.value += values.reduce((n, own) => n + new Set(own).size, 0);
-      yield next.value;
-    }
-  };
+/** The same steering; gradients of the reward are counted. */
+export function countingGradients(steering: Steering, calls: Calls): Steering {
   const watched = (aids: DecodingAids | undefined): DecodingAids | undefined => {
     const slope = aids?.slope;
     if (slope === undefined) return aids;
@@ -34,8 +24,8 @@ export function counted(steering: Steering, calls: Calls, judgedByNetwork: boole
   };
   return {
     ...steering,
-    gaussian: (work, score, aids) => watch(steering.gaussian(work, score, watched(aids))),
-    masked: (work, score, aids) => watch(steering.masked(work, score, watched(aids))),
+    gaussian: (work, score, aids) => steering.gaussian(work, score, watched(aids)),
+    masked: (work, score, aids) => steering.masked(work, score, watched(aids)),
   };
 }
 

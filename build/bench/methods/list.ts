@@ -65,7 +65,7 @@ export const METHODS: readonly Method[] = [
     needs: 'network',
     spends: `${MC_CANDIDATES} candidates at each step judged by the value network, which costs no denoiser calls, so as many samples as the budget says; the best is kept`,
     steering: ({ budget, alpha, network }) =>
-      bestOf(createSteering('svdd-mc', { candidates: MC_CANDIDATES, alpha, select: 'argmax', network }), budget),
+      bestOf(createSteering('svdd-mc', { candidates: MC_CANDIDATES, alpha, select: 'argmax', value: network }), budget),
   },
   {
     name: 'gradient',
