@@ -37,7 +37,7 @@ export interface Affordable extends DecodingWork {
 }
 
 /** More candidates than this are for people who say so. */
-const MOST = 1024;
+const MOST = 256;
 
 /**
  * The most that a method can count for at most `calls` denoiser calls per sample; null where even one is too much.

@@ -2,7 +2,6 @@ import { NorthlightError } from '#models/errors.ts';
 import {
   type Combination,
   combineRewards,
-  combineScores,
   type Statistics,
   statisticsOf,
   type Weighted,
@@ -14,6 +13,7 @@ import type { Reward } from '#pipelines/rewards/types.ts';
 import { defaultAlpha } from './alpha.ts';
 import { type Bank, readBank } from './bank.ts';
 import { upwards } from './columns.ts';
+import { combinedValues } from './combined.ts';
 import { groupsOf } from './groups.ts';
 import { type GrowHooks, growBank } from './grow.ts';
 import { scoreBank } from './score-bank.ts';
@@ -77,17 +77,13 @@ export async function calibrateRewards(
       // Combined rewards turn around by weight what is better when lower.
       const own = over === undefined ? Float64Array.from(column.values) : credited;
       parts.push({ reward, weight });
-      columns.push(own);
+      columns.push(credited);
       statistics.push(statisticsOf(own));
     }
+    const weights = parts.map(({ weight }) => weight);
     const reward = combineRewards(parts, combine);
     reward.calibrate(statistics);
-    const weights = parts.map(({ reward: part, weight }) => (part.higherIsBetter ? weight : -weight));
-    const combined =
-      parts.length === 1
-        ? columns[0]!.map((v) => v * weights[0]!)
-        : combineScores(combine, columns, weights, statistics);
-    const alpha = defaultAlpha(groupsOf(bank, combined));
+    const alpha = defaultAlpha(groupsOf(bank, combinedValues(columns, weights, combine)));
     // As a person would write it: the same command with this --alpha makes the same.
     return { reward, alpha: alpha && Number(alpha.toPrecision(3)), bank };
   } catch (error) {

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { writeFileAtomic } from '#models/files.ts';
@@ -19,8 +19,9 @@ export type Column = z.infer<typeof column>;
 const pathOf = (bank: Bank, spec: string) => join(bank.directory, 'rewards', `${rewardKey(spec)}.json`);
 
 /** Null where the reward has scored nothing yet. A file that cannot be read is one that is not there: it is scored again. */
-export function readColumn(bank: Bank, spec: string): Column | null {
-  const path = pathOf(bank, spec);
+export const readColumn = (bank: Bank, spec: string): Column | null => readAt(bank, pathOf(bank, spec));
+
+function readAt(bank: Bank, path: string): Column | null {
   if (!existsSync(path)) return null;
   try {
     const found = column.parse(JSON.parse(readFileSync(path, 'utf8')));
@@ -28,6 +29,13 @@ export function readColumn(bank: Bank, spec: string): Column | null {
   } catch {
     return null;
   }
+}
+
+/** All that was said of a bank, by the name of the reward. */
+export function allColumns(bank: Bank): Column[] {
+  const folder = join(bank.directory, 'rewards');
+  const files = existsSync(folder) ? readdirSync(folder).filter((name) => /^[0-9a-f]{64}\.json$/.test(name)) : [];
+  return files.flatMap((name) => readAt(bank, join(folder, name)) ?? []).sort((a, b) => (a.reward < b.reward ? -1 : 1));
 }
 
 /** @throws {NorthlightError} `file/…` */

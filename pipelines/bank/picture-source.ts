@@ -12,6 +12,8 @@ export interface PictureSettings extends SamplingSettings {
   readonly scheduler: NonNullable<SamplingSettings['scheduler']>;
   readonly width: number;
   readonly height: number;
+  /** Where it is not 1. */
+  readonly clipSkip?: number;
 }
 
 /** The bank of plain pictures that settings for steered ones are compared with. */
@@ -48,6 +50,7 @@ export async function pictureSource(
     scheduler: asked.scheduler ?? samplerOf(pipeline.scheduler),
     seed: BANK_SEED,
     keepTrajectories: false,
+    ...((pipeline.options.clipSkip ?? 1) !== 1 ? { clipSkip: pipeline.options.clipSkip! } : {}),
   };
   const identity = pictureIdentity({
     model: await rememberedModelHash(pipeline.folder.path),
