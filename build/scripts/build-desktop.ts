@@ -29,9 +29,9 @@ const keepFolders: Plugin = {
         .replaceAll('import.meta.main', 'false')
         .replaceAll('import.meta.dirname', `(import.meta.dirname + "/../../${dirname(path)}")`)
         .replaceAll('import.meta.url', here)
-        // The script of a child process is a bundle of its own, beside this one.
+        // The script of a child process or a thread is a bundle of its own, beside this one.
         .replaceAll(
-          /new URL\(['"]\.\/(probe-[\w-]+|module-sandbox)\.ts['"], new URL\([^)]*\)\.href\)/g,
+          /new URL\(['"]\.\/(probe-[\w-]+|module-sandbox|token-worker)\.ts['"], new URL\([^)]*\)\.href\)/g,
           "new URL('./$1.mjs', import.meta.url)",
         )
     );
@@ -44,6 +44,7 @@ const ENTRIES = {
   compute: 'electron/compute-process.ts',
   'probe-graph': 'models/runtime/probe-graph.ts',
   'module-sandbox': 'pipelines/rewards/module-sandbox.ts',
+  'token-worker': 'pipelines/engine/token-worker.ts',
 } as const;
 
 const common = (folder: string) =>
@@ -56,10 +57,17 @@ const common = (folder: string) =>
     reportCompressedSize: false,
   }) as const;
 
-/** Bundles main, engine, compute and the provider probe as ES modules. */
+/** Bundles main, engine, compute, the provider probe, the sandbox of modules and the counter of tokens as ES modules. */
 export async function buildProcesses(
   folder: string = out,
-  names: readonly (keyof typeof ENTRIES)[] = ['main', 'engine', 'compute', 'probe-graph', 'module-sandbox'],
+  names: readonly (keyof typeof ENTRIES)[] = [
+    'main',
+    'engine',
+    'compute',
+    'probe-graph',
+    'module-sandbox',
+    'token-worker',
+  ],
 ): Promise<void> {
   await build({
     configFile: false,

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { NorthlightError } from '#models/errors.ts';
 import type { EngineContext, Handlers } from '#pipelines/engine/context.ts';
 import { copyModelFolder } from '#pipelines/engine/copy-model.ts';
-import { tokenCounts } from '#pipelines/engine/token-counts.ts';
+import { askTokenCounts } from '#pipelines/engine/token-counter.ts';
 import { jobs } from '#pipelines/store/jobs.ts';
 
 /** The copy that an engine is making: one at a time, because two would only share the disk. */
@@ -62,5 +62,5 @@ export const models: Handlers<'models'> = {
     });
   },
   'models.tokens': async ({ modelId, prompts }, { catalog }) =>
-    tokenCounts((await catalog.usable(modelId)).path, prompts),
+    askTokenCounts((await catalog.usable(modelId)).path, prompts),
 };
