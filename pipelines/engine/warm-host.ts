@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { FromCompute, JobSpec } from './job-protocol.ts';
+import type { FromCompute, JobSpec, ToCompute } from './job-protocol.ts';
 import { firstModelOf, modelKey, type WantedModel } from './jobs/wanted-model.ts';
 import type { ComputeHandle, ProcessHost } from './process-host.ts';
 
@@ -35,10 +35,18 @@ interface Child {
   readonly handle: ComputeHandle;
   readonly gone: Promise<void>;
   job: Job | null;
+  /** It was there before its job. */
+  waited: boolean;
   killed: boolean;
 }
 
+/** A job as its process sees it. */
 interface Job {
+  child: Child;
+  /** All that it was told, for a process that takes it over. */
+  readonly told: ToCompute[];
+  /** Its process has said something of it. */
+  begun: boolean;
   hear(message: FromCompute): void;
   end(detail: string): void;
 }
@@ -63,7 +71,7 @@ export function createWarmHost(host: ProcessHost, given: Partial<WarmTimes> = {}
     const gone = new Promise<void>((resolve) => {
       resolveGone = resolve;
     });
-    const child: Child = { handle, gone, job: null, killed: false };
+    const child: Child = { handle, gone, job: null, waited: false, killed: false };
     processes.add(child);
     handle.onMessage((message) => {
       const { job } = child;
@@ -84,10 +92,25 @@ export function createWarmHost(host: ProcessHost, given: Partial<WarmTimes> = {}
       resolveGone();
       const { job } = child;
       child.job = null;
-      job?.end(detail);
-      if (job) spareLater();
+      if (!job) return;
+      // It may have died while it waited, which is nothing that the job did.
+      if (child.waited && !child.killed && !job.begun && moved(job)) return;
+      job.end(detail);
+      spareLater();
     });
     return child;
+  };
+
+  /** Whether there was another process for the job. */
+  const moved = (job: Job): boolean => {
+    try {
+      job.child = take();
+    } catch {
+      return false;
+    }
+    job.child.job = job;
+    for (const message of job.told) job.child.handle.send(message);
+    return true;
   };
 
   const kill = (child: Child): void => {
@@ -103,6 +126,7 @@ export function createWarmHost(host: ProcessHost, given: Partial<WarmTimes> = {}
   const keep = (child: Child, key: string): void => {
     if (kept && kept.child !== child) kill(kept.child);
     forget();
+    child.waited = true;
     kept = { child, key, timer: setTimeout(() => void release(), times.keptMs).unref() };
   };
 
@@ -130,6 +154,7 @@ export function createWarmHost(host: ProcessHost, given: Partial<WarmTimes> = {}
       if (spare || isBusy()) return;
       try {
         spare = launch();
+        spare.waited = true;
         spare.handle.send({ t: 'warm', model: null });
       } catch {
         // The job that needs a process will say why there is none.
@@ -137,7 +162,7 @@ export function createWarmHost(host: ProcessHost, given: Partial<WarmTimes> = {}
     }, times.spareMs).unref();
   };
 
-  const processFor = (spec: JobSpec): Child => {
+  const childFor = (spec: JobSpec): Child => {
     const model = firstModelOf(spec);
     if (kept && model && kept.key === modelKey(model)) {
       const { child } = kept;
@@ -151,10 +176,7 @@ export function createWarmHost(host: ProcessHost, given: Partial<WarmTimes> = {}
   spareLater();
   return {
     fork(spec) {
-      const child = processFor(spec);
-      const { job, handle } = lease(child, () => kill(child));
-      child.job = job;
-      return handle;
+      return lease(childFor(spec), kill);
     },
     warm(model) {
       if (closed || isBusy()) return;
@@ -176,13 +198,17 @@ export function createWarmHost(host: ProcessHost, given: Partial<WarmTimes> = {}
   };
 }
 
-/** A process as one job sees it: what it hears and says ends with the job. */
-function lease(child: Child, kill: () => void): { readonly job: Job; readonly handle: ComputeHandle } {
+/** A process as the engine sees it for one job: what is heard of it, and what it is told, ends with the job. */
+function lease(child: Child, kill: (child: Child) => void): ComputeHandle {
   const listeners: ((message: FromCompute) => void)[] = [];
   const exits: ((detail: string) => void)[] = [];
   let ended: string | undefined;
   const job: Job = {
+    child,
+    told: [],
+    begun: false,
     hear: (message) => {
+      job.begun = true;
       for (const listener of listeners) listener(message);
     },
     end: (detail) => {
@@ -190,12 +216,15 @@ function lease(child: Child, kill: () => void): { readonly job: Job; readonly ha
       for (const listener of exits) listener(detail);
     },
   };
-  const handle: ComputeHandle = {
+  child.job = job;
+  return {
     get pid() {
-      return child.handle.pid;
+      return job.child.handle.pid;
     },
     send: (message) => {
-      if (ended === undefined) child.handle.send(message);
+      if (ended !== undefined) return;
+      job.told.push(message);
+      job.child.handle.send(message);
     },
     onMessage: (listener) => void listeners.push(listener),
     onExit: (listener) => {
@@ -203,8 +232,7 @@ function lease(child: Child, kill: () => void): { readonly job: Job; readonly ha
       else listener(ended);
     },
     kill: () => {
-      if (ended === undefined) kill();
+      if (ended === undefined) kill(job.child);
     },
   };
-  return { job, handle };
 }

@@ -83,6 +83,7 @@ test('votes go on while compute processes are killed at random moments', async (
   const jobId = await generated(t, ['red'], 12);
   const { id } = await t.engine.call('sessions.create', { name: 'votes', jobIds: [jobId] });
   const long = await t.engine.call('generate.start', { modelId: TINY, prompts: ['slow'], count: 512, seed: 2 });
+  await t.event('sample');
   const rng = new Rng(5);
   let question = await t.engine.call('sessions.question', { id });
   for (let n = 0; n < 40 && question; n++) {
