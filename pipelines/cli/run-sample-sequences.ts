@@ -13,9 +13,9 @@ import type { Reward } from '#pipelines/rewards/types.ts';
 import { type GeneratedSequence, generateSequences } from '#pipelines/sampling/generate-sequences.ts';
 import { formatFasta } from '#pipelines/sequences/sequence-files.ts';
 import type { CommonOptions, Io, WithSettings } from './command.ts';
-import type { SampleResult, sampleOptions } from './commands/sample.ts';
 import { openSequences, pictureOnly, refuseForSequences } from './open-sequences.ts';
 import { summarise } from './reward-summary.ts';
+import type { SampleResult, sampleOptions } from './sample-options.ts';
 import { openSteerBy, type SteerBy } from './steer-by.ts';
 import { steeringOf } from './steering-options.ts';
 

@@ -18,8 +18,8 @@ import { writeTrajectory } from '#pipelines/sampling/trajectory.ts';
 import { hashAdapter } from '#pipelines/sampling/used-adapters.ts';
 import type { Tiling } from '#pipelines/sampling/vae.ts';
 import type { CommonOptions, Io, WithSettings } from './command.ts';
-import type { SampleResult, sampleOptions } from './commands/sample.ts';
 import { openPictures, pictureSettings, readPrompts } from './open-pictures.ts';
+import type { SampleResult, sampleOptions } from './sample-options.ts';
 import { openSteerBy } from './steer-by.ts';
 import { steeringOf } from './steering-options.ts';
 
