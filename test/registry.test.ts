@@ -56,7 +56,7 @@ const REGISTRIES: readonly Registry[] = [
   {
     kind: 'decoders',
     folder: 'pipelines/decoding',
-    share: ['plain', 'ask', 'chain', 'lockstep', 'search-tree', 'value', 'value-training', 'weights'],
+    share: ['plain', 'ask', 'chain', 'lockstep', 'search-tree', 'value', 'value-data', 'value-training', 'weights'],
     testsIn: 'pipelines',
   },
   {

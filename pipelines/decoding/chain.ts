@@ -53,8 +53,13 @@ export interface Chain<S, E> {
   restart(step: number, row: number, sample: Clean, locked: ReadonlySet<number>, rng: Rng): Restart<S>;
   /** The sample of a state that has taken all steps. */
   finished(state: S): Clean;
-  /** A state as numbers for a network to read, always as many: a picture's own, one-hot letters and masks `[L, V]`. */
-  features(state: S): Float32Array;
+  /** Shape of {@link features}, channels first: `[C, H, W]` of a picture, `[V, L]` of a sequence. */
+  readonly featureDims: readonly number[];
+  /**
+   * A state that is about to take `step` as numbers of order one for a network to read: a picture's own, scaled to what noise and data of
+   * spread 1 would have; one-hot letters and masks.
+   */
+  features(step: number, state: S): Float32Array;
   /** Equal for equal states of one row; null where states are never equal. */
   key(state: S): string | null;
   /** True: what the network says of a state stays true at the next step. */

@@ -94,7 +94,12 @@ export function gaussianChain<C>(
       };
     },
     finished: (state) => state,
-    features: (state) => state,
+    featureDims: denoiser.dims,
+    features(i, state) {
+      const { signal, noise } = steps[i]!;
+      const scale = 1 / Math.hypot(signal, noise);
+      return state.map((v) => v * scale);
+    },
     key: () => null,
     condition: (row) => rows[row]!.condition,
     rng: (row, ...labels) => new Rng(rows[row]!.seed).fork('decode', rows[row]!.index).fork(...labels),

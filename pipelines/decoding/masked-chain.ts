@@ -101,12 +101,12 @@ export function maskedChain<C>(
       return { state: { tokens, time }, hold: (_, next) => next };
     },
     finished: ({ tokens }) => tokens,
-    features({ tokens }) {
-      const size = maskId + 1;
-      const out = new Float32Array(tokens.length * size);
+    featureDims: [maskId + 1, rows[0]?.start.length ?? 0],
+    features(_, { tokens }) {
+      const out = new Float32Array(tokens.length * (maskId + 1));
       for (const [i, token] of tokens.entries()) {
-        if (token >= size) throw maskNotLast(maskId, token);
-        out[i * size + token] = 1;
+        if (token > maskId) throw maskNotLast(maskId, token);
+        out[token * tokens.length + i] = 1;
       }
       return out;
     },

@@ -120,6 +120,7 @@ function restarted<S, E>(
     guess: (step, at, said) => chain.guess(from + step, at, said),
     complete: (step, at, said, k) => chain.complete(from + step, at, said, k),
     relaxed: (step, at, said) => chain.relaxed(from + step, at, said),
+    features: (step, state) => chain.features(from + step, state),
     tilted: (step, said, slope, spread, at) => chain.tilted(from + step, said, slope, spread, at),
     rng: (row, ...labels) => chain.rng(row, 'revise', round, ...labels),
   };

@@ -2,13 +2,15 @@ import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { NorthlightError } from '#models/errors.ts';
+import { Layers } from '#models/families/layers.ts';
 import { writeFileAtomic } from '#models/files.ts';
-import type { GraphBuilder, Value } from '#models/onnx/builder.ts';
+import type { Value } from '#models/onnx/builder.ts';
 import type { Model } from '#models/onnx/ir.ts';
 import { writeModel } from '#models/onnx/write.ts';
 import { createBuilder } from '#models/ops/index.ts';
 import { createSession, type SessionOptions } from '#models/runtime/session.ts';
-import { f32, type Tensor } from '#models/tensor/tensor.ts';
+import { Rng } from '#models/tensor/rng.ts';
+import { f32, numel } from '#models/tensor/tensor.ts';
 import type { DecodingTarget } from '#pipelines/sampling/steering.ts';
 import type { Chain } from './chain.ts';
 import type { ValueFunction } from './value.ts';
@@ -20,61 +22,80 @@ const card = z.object({
   reward: z.string(),
   kind: z.enum(['soft', 'mean']).describe('soft: α·log E exp(r/α); mean: E r'),
   alpha: z.number().gt(0),
-  features: z.int().min(1),
+  /** Shape of a state, channels first. */
+  dims: z.array(z.int().min(1)).min(1),
   hidden: z.int().min(1),
   /** Value = offset + scale·output. */
   offset: z.number(),
   scale: z.number().gt(0),
+  /** Samples that it learned from. */
+  samples: z.int().min(1),
+  /** Of values and rewards of samples that it did not learn from, by thirds of the way; null where there were too few. */
+  correlation: z.array(z.number()).nullable(),
 });
 /** What a value network is for, beside its weights. */
 export type ValueCard = z.output<typeof card>;
 
 export interface ValueNetwork {
   readonly card: ValueCard;
-  readonly weights: ReadonlyMap<string, Tensor<'float32'>>;
+  /** `state [B, …dims]` and `clock [B, 3]` to `value [B, 1]`. */
+  readonly model: Model;
 }
 
 /** Progress of a state about to take a step, as the network sees it: share of the steps, and two waves over them. */
-const CLOCK = 3;
-export function clockOf(step: number, steps: number): readonly [number, number, number] {
-  const t = step / steps;
-  return [t, Math.sin(Math.PI * t), Math.cos(Math.PI * t)];
+export const CLOCK = 3;
+export function clockOf(progress: number): readonly [number, number, number] {
+  return [progress, Math.sin(Math.PI * progress), Math.cos(Math.PI * progress)];
 }
 
-/** Shapes of the weights: two hidden layers. */
-export function weightDims(features: number, hidden: number): ReadonlyMap<string, readonly number[]> {
-  return new Map([
-    ['in.weight', [features + CLOCK, hidden]],
-    ['in.bias', [hidden]],
-    ['mid.weight', [hidden, hidden]],
-    ['mid.bias', [hidden]],
-    ['out.weight', [hidden, 1]],
-    ['out.bias', [1]],
-  ]);
-}
+/** Up to so many numbers of a state are read as they are, without convolutions. */
+const FEW = 64;
+/** Convolutions halve the sides until one would be shorter than this, and at most so often. */
+const SHORTEST = 4;
+const MOST_HALVINGS = 4;
 
-/** `[B, features + 3]` → `[B, 1]`; SiLU between the layers. */
-export function valueGraph(op: GraphBuilder, x: Value, weight: (name: string) => Value): Value {
-  const layer = (input: Value, name: string) => op.gemm(input, weight(`${name}.weight`), weight(`${name}.bias`));
-  const silu = (a: Value) => op.mul(a, op.sigmoid(a));
-  return layer(silu(layer(silu(layer(x, 'in')), 'mid')), 'out');
-}
-
-/** The network as a model of its own: `state [B, features + 3]` → `value [B, 1]`. */
-export function valueModel({ card: { features }, weights }: ValueNetwork): Model {
+/**
+ * A fresh network. States are looked at by convolutions of stride 2, each level averaged and its largest kept over all places, so that
+ * what is said does not depend on where something is; with the clock, through two hidden layers. Its first value is 0 for all.
+ */
+export function valueModel(dims: readonly number[], hidden: number, seed: number): Model {
   const op = createBuilder();
-  const x = op.input('state', 'float32', [1, features + CLOCK]);
-  op.output(
-    valueGraph(op, x, (name) => op.initializer(name, weights.get(name)!)),
-    'value',
-  );
+  const nn = new Layers(op, new Rng(seed).fork('weights'));
+  const state = op.input('state', 'float32', [1, ...dims]);
+  const clock = op.input('clock', 'float32', [1, CLOCK]);
+  const size = numel(dims);
+  const seen = size <= FEW ? nn.batchReshape(state, [size]) : op.concat(levels(nn, state, Math.ceil(hidden / 2)), 1);
+  const layer = (x: Value, name: string) => nn.silu(nn.linear(name, x, hidden));
+  op.output(nn.linear('out', layer(layer(op.concat([seen, clock], 1), 'in'), 'mid'), 1, { zero: true }), 'value');
   return op.toModel('value', (v) => ['batch', ...v.dims.slice(1)]);
+}
+
+/** Means and largest values over all places, `[B, channels]` each: of the state, its squares, and every level of convolutions. */
+function levels(nn: Layers, state: Value, width: number): Value[] {
+  const { op } = nn;
+  const places = state.dims.slice(2).map((_, i) => i + 2);
+  const mean = (x: Value) => op.reduceMean(x, places, false);
+  const largest = (x: Value) => op.apply('ReduceMax', [x, op.i64(places)], { keepdims: 0 });
+  const out = [mean(state), mean(op.mul(state, state))];
+  // Letters are read in words; of pictures, neighbours.
+  const side = places.length === 1 ? 7 : 3;
+  let x = state;
+  for (let n = 0; n < MOST_HALVINGS && Math.max(...x.dims.slice(2)) / 2 >= SHORTEST; n++) {
+    const kernel = places.map(() => side);
+    const bound = Math.sqrt(3 / (x.dims[1]! * numel(kernel)));
+    const weight = nn.weight(`conv${n}.weight`, [width, x.dims[1]!, ...kernel], bound);
+    const pad = places.map(() => (side - 1) / 2);
+    const options = { pads: [...pad, ...pad], strides: places.map(() => 2) };
+    x = nn.silu(op.conv(x, weight, nn.weight(`conv${n}.bias`, [width], 0), options));
+    out.push(mean(x), largest(x));
+  }
+  return out;
 }
 
 /** Writes `value.onnx` and `value.json`. */
 export function saveValueNetwork(folder: string, network: ValueNetwork): void {
   mkdirSync(folder, { recursive: true });
-  writeModel(valueModel(network), join(folder, 'value.onnx'));
+  writeModel(network.model, join(folder, 'value.onnx'));
   writeFileAtomic(join(folder, 'value.json'), `${JSON.stringify(network.card, null, 2)}\n`);
 }
 
@@ -88,14 +109,15 @@ export interface LoadedValues {
 /**
  * A trained value network.
  * @param target what is to be steered, and by what.
- * @throws {NorthlightError} `value/missing`, `value/card`, `value/other-model`, `value/other-reward`, and `session/…`; asking it throws `value/shape`.
+ * @throws {NorthlightError} `value/missing`, `value/card`, `value/other-model`, `value/other-reward`, and `session/…`; asking it throws
+ *   `value/shape`.
  */
 export async function loadValueNetwork(
   folder: string,
   { modelHash, reward }: DecodingTarget,
   options: SessionOptions = {},
 ): Promise<LoadedValues> {
-  const own = readCard(join(folder, 'value.json'));
+  const own = readValueCard(folder);
   if (own.modelHash !== modelHash) {
     throw new NorthlightError(
       'value/other-model',
@@ -116,15 +138,19 @@ export async function loadValueNetwork(
     of: (chain) => ({
       asksNetwork: false,
       async values(step, at) {
-        const size = own.features + CLOCK;
-        const input = new Float32Array(at.length * size);
+        const size = numel(own.dims);
+        const states = new Float32Array(at.length * size);
+        const clock = new Float32Array(at.length * CLOCK);
         for (const [i, { state }] of at.entries()) {
-          const features = chain.features(state);
-          if (features.length !== own.features) throw wrongShape(folder, own.features, features.length);
-          input.set(features, i * size);
-          input.set(clockOf(step, chain.steps), i * size + own.features);
+          const features = chain.features(step, state);
+          if (features.length !== size) throw wrongShape(folder, own.dims, chain.featureDims);
+          states.set(features, i * size);
+          clock.set(clockOf(step / chain.steps), i * CLOCK);
         }
-        const { value } = await session.run({ state: f32([at.length, size], input) });
+        const { value } = await session.run({
+          state: f32([at.length, ...own.dims], states),
+          clock: f32([at.length, CLOCK], clock),
+        });
         return Float64Array.from(value!.data as Float32Array, (v) => own.offset + own.scale * v);
       },
     }),
@@ -132,19 +158,16 @@ export async function loadValueNetwork(
   };
 }
 
-function readCard(path: string): ValueCard {
+/** What a value network is for. @throws {NorthlightError} `value/missing`, `value/card`. */
+export function readValueCard(folder: string): ValueCard {
+  const path = join(folder, 'value.json');
   let text: string;
   try {
     text = readFileSync(path, 'utf8');
   } catch (cause) {
-    throw new NorthlightError(
-      'value/missing',
-      `${path} cannot be read.`,
-      'Name the folder of a trained value network.',
-      {
-        cause,
-      },
-    );
+    throw new NorthlightError('value/missing', `${path} cannot be read.`, 'Train one with: northlight value train', {
+      cause,
+    });
   }
   try {
     return card.parse(JSON.parse(text));
@@ -153,9 +176,9 @@ function readCard(path: string): ValueCard {
   }
 }
 
-const wrongShape = (folder: string, expected: number, found: number) =>
+const wrongShape = (folder: string, expected: readonly number[], found: readonly number[]) =>
   new NorthlightError(
     'value/shape',
-    `The value network in ${folder} reads states of ${expected} numbers; these have ${found}.`,
+    `The value network in ${folder} reads states of ${expected.join(' × ')} numbers; these have ${found.join(' × ')}.`,
     'Use it for samples of the size and length it was trained on.',
   );

@@ -1,13 +1,16 @@
 import { z } from 'zod';
+import { importGraph, trainableInitializers } from '#models/autodiff/import-graph.ts';
+import type { Model } from '#models/onnx/ir.ts';
+import { encodeModel } from '#models/onnx/write.ts';
 import { createBuilder } from '#models/ops/index.ts';
+import { createSession } from '#models/runtime/session.ts';
 import { Rng } from '#models/tensor/rng.ts';
-import { f32, type Tensor } from '#models/tensor/tensor.ts';
+import { f32, numel, type Tensor } from '#models/tensor/tensor.ts';
 import { createTrainerState, trainSteps, trapezoid } from '#models/training/trainer.ts';
 import { lossGraph } from '#models/training/training-graph.ts';
-import type { Score } from '#pipelines/sampling/steering.ts';
-import { askMissing, stillTrue } from './ask.ts';
-import type { At, Chain } from './chain.ts';
-import { clockOf, type ValueNetwork, valueGraph, weightDims } from './value-network.ts';
+import type { DecodingTarget } from '#pipelines/sampling/steering.ts';
+import type { ValueData, ValueState } from './value-data.ts';
+import { CLOCK, clockOf, type ValueNetwork, valueModel } from './value-network.ts';
 import { logMeanExp } from './weights.ts';
 
 export const valueTrainingOptions = z.object({
@@ -17,113 +20,138 @@ export const valueTrainingOptions = z.object({
     .describe(
       'What is learned of a state: α·log E exp(r/α), what decoding wants; or the mean reward, as released code does',
     ),
-  alpha: z.number().gt(0).default(0.1).describe('Temperature, the one to decode at'),
-  hidden: z.int().min(1).max(4096).default(64).describe('Width of the two hidden layers'),
-  steps: z.int().min(1).default(2000).describe('Updates'),
-  batch: z.int().min(1).default(256).describe('States per update'),
+  alpha: z.number().gt(0).optional().describe('Temperature, the one to decode at; default: the spread of the rewards'),
+  hidden: z.int().min(1).max(4096).default(32).describe('Width of the hidden layers; convolutions have half as many'),
+  updates: z.int().min(1).default(600).describe('Updates'),
+  batch: z.int().min(1).default(32).describe('States per update'),
   learningRate: z.number().gt(0).default(3e-3).describe('Peak rate of AdamW'),
-  seed: z.int().default(0).describe('Of the first weights and the order of the states'),
+  weightDecay: z.number().min(0).default(0.03).describe('Of AdamW'),
+  heldOut: z.number().min(0).max(0.5).default(0.2).describe('Share of the samples that it is only tried on'),
 });
 export type ValueTrainingOptions = z.output<typeof valueTrainingOptions>;
 
-/** States of plain sampling before each of their steps, with the rewards they ended in. */
-export interface ValueData {
-  /** Features with the clock, one array per state. */
-  readonly states: readonly Float32Array[];
-  readonly rewards: Float64Array;
-}
-
-/** Samples every row of a chain plainly; all states on the way are kept, for a later network to learn from. */
-export async function collectValueData<S, E>(chain: Chain<S, E>, score: Score): Promise<ValueData> {
-  const { steps } = chain;
-  const rows = Array.from({ length: chain.rows }, (_, row) => row);
-  let at = rows.map((row): At<S> => ({ row, state: chain.start(row) }));
-  let known: (E | undefined)[] = rows.map(() => undefined);
-  const states: Float32Array[] = [];
-  for (let i = 0; i < steps; i++) {
-    for (const { state } of at) states.push(Float32Array.of(...chain.features(state), ...clockOf(i, steps)));
-    const said = await askMissing(chain, i, at, known);
-    const next = at.map((a, row) => ({ row, state: chain.draw(i, a, said[row]!, 0, false) }));
-    known = rows.map((row) => stillTrue(chain, at[row]!.state, next[row]!.state, said[row]!));
-    at = next;
-  }
-  const rewards = await score(
-    at.map(({ state }) => chain.finished(state)),
-    rows,
-  );
-  return { states, rewards: Float64Array.from(states, (_, i) => rewards[i % rows.length]!) };
-}
+/** States of one call. */
+const AT_ONCE = 128;
+/** Fewer samples to try it on say nothing. */
+const FEWEST_HELD_OUT = 4;
 
 /**
  * Regression of rewards on states. Soft: exp(z − f) − (z − f) − 1 for z = r/α, whose minimiser is f = log E exp(z); mean: (z − f)²/2.
  * Deviation: the paper's loss (exp z − exp f)² has the same minimiser, but lets the largest rewards outweigh all others.
+ * @param onStep after each update; return false to stop, with the network as it is.
  */
 export async function trainValueNetwork(
   data: ValueData,
-  belongs: { readonly modelHash: string; readonly reward: string },
-  options: ValueTrainingOptions,
+  belongs: DecodingTarget,
+  options: ValueTrainingOptions & { readonly seed: number; readonly threads?: number },
   onStep: (report: { step: number; loss: number }) => boolean = () => true,
 ): Promise<ValueNetwork> {
-  const { kind, alpha, hidden, batch } = options;
-  const size = data.states[0]!.length;
-  const features = size - clockOf(0, 1).length;
-  const count = data.rewards.length;
-  const mean = data.rewards.reduce((sum, r) => sum + r, 0) / count;
-  const std = Math.sqrt(data.rewards.reduce((sum, r) => sum + (r - mean) ** 2, 0) / count) || 1;
-  const scale = kind === 'soft' ? alpha : std;
-  const offset = kind === 'soft' ? alpha * logMeanExp(data.rewards.map((r) => r / alpha)) : mean;
+  const { kind, hidden, batch, seed } = options;
+  const { dims, rewards } = data;
+  const spread = standardDeviation(rewards) || 1;
+  const alpha = options.alpha ?? spread;
+  const scale = kind === 'soft' ? alpha : spread;
+  const offset =
+    kind === 'soft'
+      ? alpha * logMeanExp(rewards.map((r) => r / alpha))
+      : rewards.reduce((a, r) => a + r / rewards.length, 0);
+  const tried = heldOut(rewards.length, options.heldOut);
+  const learned = data.states.filter((s) => s.sample >= tried);
 
-  const dims = weightDims(features, hidden);
+  const fresh = valueModel(dims, hidden, seed);
+  const names = trainableInitializers(fresh).filter((name) => /weight|bias/.test(name));
   const op = createBuilder();
-  const x = op.input('state', 'float32', [batch, size]);
   const z = op.input('reward', 'float32', [batch, 1]);
-  const weights = new Map([...dims].map(([name, d]) => [name, op.input(name, 'float32', d)]));
-  const short = op.sub(
-    z,
-    valueGraph(op, x, (name) => weights.get(name)!),
-  );
+  const net = importGraph(op, fresh, {
+    inputs: { state: [batch, ...dims], clock: [batch, CLOCK] },
+    role: (name) => (names.includes(name) ? 'input' : 'frozen'),
+  });
+  const short = op.sub(z, net.outputs.get('value')!);
   const each =
     kind === 'soft' ? op.addScalar(op.sub(op.exp(short), short), -1) : op.mulScalar(op.mul(short, short), 0.5);
-  const graph = lossGraph(op, op.reduceMeanAll(each), [...weights.values()], { name: 'value-training' });
+  const weights = names.map((name) => net.weights.get(name)!);
+  const graph = lossGraph(op, op.reduceMeanAll(each), weights, { name: 'value-training' });
 
-  const state = createTrainerState(firstWeights(dims, options.seed));
+  const state = createTrainerState(
+    new Map(names.map((name) => [name, fresh.graph.initializers.get(name) as Tensor<'float32'>])),
+  );
   await trainSteps({
     graph,
     state,
-    steps: options.steps,
+    steps: options.updates,
+    ...(options.threads ? { threads: options.threads } : {}),
     batch(step) {
-      const rng = new Rng(options.seed).fork('batch', step);
-      const states = new Float32Array(batch * size);
-      const rewards = new Float32Array(batch);
-      for (let i = 0; i < batch; i++) {
-        const k = rng.int(count);
-        states.set(data.states[k]!, i * size);
-        rewards[i] = (data.rewards[k]! - offset) / scale;
-      }
-      return { state: f32([batch, size], states), reward: f32([batch, 1], rewards) };
+      const rng = new Rng(seed).fork('batch', step);
+      const chosen = Array.from({ length: batch }, () => learned[rng.int(learned.length)]!);
+      return {
+        ...feeds(chosen, dims),
+        reward: f32(
+          [batch, 1],
+          Float32Array.from(chosen, (s) => (rewards[s.sample]! - offset) / scale),
+        ),
+      };
     },
-    learningRate: (step) => trapezoid(step, options.steps, options.learningRate, 20, options.steps / 2),
-    adamw: { beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weightDecay: 0 },
+    learningRate: (step) => trapezoid(step, options.updates, options.learningRate, 20, options.updates / 2),
+    adamw: { beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weightDecay: options.weightDecay },
     maxGradientNorm: 1,
     emaDecay: 0.99,
     onStep,
   });
+  const { graph: own } = fresh;
+  const model: Model = { ...fresh, graph: { ...own, initializers: new Map([...own.initializers, ...state.ema]) } };
+  const correlation = tried < FEWEST_HELD_OUT ? null : await correlations(model, data, tried);
+  const samples = rewards.length - tried;
+  return { card: { ...belongs, kind, alpha, dims: [...dims], hidden, offset, scale, samples, correlation }, model };
+}
+
+/** How many samples, the first ones, are only tried on. */
+function heldOut(samples: number, share: number): number {
+  const count = Math.floor(samples * share);
+  return count < FEWEST_HELD_OUT ? 0 : count;
+}
+
+function feeds(states: readonly ValueState[], dims: readonly number[]): Record<string, Tensor> {
+  const size = numel(dims);
+  const numbers = new Float32Array(states.length * size);
+  for (const [i, { features }] of states.entries()) numbers.set(features, i * size);
   return {
-    card: { ...belongs, kind, alpha, features, hidden, offset, scale },
-    weights: state.ema,
+    state: f32([states.length, ...dims], numbers),
+    clock: f32([states.length, CLOCK], Float32Array.from(states.flatMap((s) => [...clockOf(s.progress)]))),
   };
 }
 
-/** Normal, of variance 1/inputs; the last layer starts at zero, so that all states begin with the value of all samples. */
-function firstWeights(dims: ReadonlyMap<string, readonly number[]>, seed: number): Map<string, Tensor<'float32'>> {
-  return new Map(
-    [...dims].map(([name, d]) => {
-      const data = new Float32Array(d.reduce((n, k) => n * k, 1));
-      if (d.length === 2 && !name.startsWith('out')) {
-        new Rng(seed).fork('weights', name).fillNormal(data);
-        for (const [i, v] of data.entries()) data[i] = v / Math.sqrt(d[0]!);
-      }
-      return [name, f32(d, data)];
-    }),
-  );
+/** Of values and rewards of the first `tried` samples, in each third of the way; 0 where one of them does not vary. */
+async function correlations(model: Model, data: ValueData, tried: number): Promise<number[]> {
+  const session = await createSession(encodeModel(model));
+  const out: number[] = [];
+  for (const third of [0, 1, 2]) {
+    const own = data.states.filter((s) => s.sample < tried && Math.min(2, Math.floor(s.progress * 3)) === third);
+    const values: number[] = [];
+    for (let from = 0; from < own.length; from += AT_ONCE) {
+      const { value } = await session.run(feeds(own.slice(from, from + AT_ONCE), data.dims));
+      values.push(...(value!.data as Float32Array));
+    }
+    out.push(
+      correlationOf(
+        values,
+        own.map((s) => data.rewards[s.sample]!),
+      ),
+    );
+  }
+  await session.release();
+  return out;
+}
+
+/** Pearson's; 0 where one of them does not vary. */
+function correlationOf(a: readonly number[], b: readonly number[]): number {
+  const [meanA, meanB] = [a, b].map((xs) => xs.reduce((sum, x) => sum + x, 0) / xs.length) as [number, number];
+  const covariance = a.reduce((sum, x, i) => sum + (x - meanA) * (b[i]! - meanB), 0) / a.length;
+  const spread = standardDeviation(a) * standardDeviation(b);
+  return spread > 0 ? covariance / spread : 0;
+}
+
+function standardDeviation(xs: ArrayLike<number>): number {
+  const all = Array.from(xs);
+  const mean = all.reduce((sum, x) => sum + x, 0) / all.length;
+  return Math.sqrt(all.reduce((sum, x) => sum + (x - mean) ** 2, 0) / all.length);
 }

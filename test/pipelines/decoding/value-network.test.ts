@@ -5,13 +5,9 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { createSteering } from '#pipelines/decoding/index.ts';
 import { maskedChain } from '#pipelines/decoding/masked-chain.ts';
 import { svdd, svddOptions } from '#pipelines/decoding/svdd.ts';
+import { collectValueData, type ValueData } from '#pipelines/decoding/value-data.ts';
 import { loadValueNetwork, saveValueNetwork } from '#pipelines/decoding/value-network.ts';
-import {
-  collectValueData,
-  trainValueNetwork,
-  type ValueData,
-  valueTrainingOptions,
-} from '#pipelines/decoding/value-training.ts';
+import { trainValueNetwork, valueTrainingOptions } from '#pipelines/decoding/value-training.ts';
 import { createMaskedSchedule, parseMaskedSchedulerConfig } from '#pipelines/schedulers/index.ts';
 import { TOY_A } from '#test/support/masked-toy.ts';
 import { finish, maskedToy, mean, tableReward } from './toys.ts';
@@ -31,6 +27,7 @@ const TABLE = [
   [[2, 1], 1, 0.752912, -0.25],
 ] as const;
 const { score } = tableReward(TOY_A, [0, 2, 1, -1]);
+const trained = (options: object) => ({ ...valueTrainingOptions.parse({ weightDecay: 0, ...options }), seed: 0 });
 const belongs = { modelHash: 'a'.repeat(64), reward: 'table' };
 
 let toy: Awaited<ReturnType<typeof maskedToy>>;
@@ -39,7 +36,10 @@ const folder = mkdtempSync(join(tmpdir(), 'value-'));
 const chainOf = (rows: number) => maskedChain(toy.denoiser, schedule, toy.rows(rows));
 beforeAll(async () => {
   toy = await maskedToy(TOY_A);
-  data = await collectValueData(chainOf(20_000), score);
+  const collecting = collectValueData(chainOf(20_000), score, 2, (made) => {
+    data = made;
+  });
+  await finish(collecting);
 });
 afterAll(async () => {
   await toy.close();
@@ -48,7 +48,7 @@ afterAll(async () => {
 
 describe('a value network learns from plain samples', () => {
   test.each(['soft', 'mean'] as const)('the %s value of every state', async (kind) => {
-    const options = valueTrainingOptions.parse({ kind, alpha: 1, hidden: 16, steps: 1200 });
+    const options = trained({ kind, alpha: 1, hidden: 16, updates: 1200, batch: 256 });
     saveValueNetwork(join(folder, kind), await trainValueNetwork(data, belongs, options));
     const values = await loadValueNetwork(join(folder, kind), belongs);
     const chain = chainOf(1);
@@ -76,7 +76,7 @@ describe('a value network learns from plain samples', () => {
 });
 
 test('svdd-mc reads the network from its folder, and not without knowing the model', async () => {
-  const steering = createSteering('svdd-mc', { network: join(folder, 'soft'), alpha: 1, candidates: 8 });
+  const steering = createSteering('svdd-mc', { value: join(folder, 'soft'), candidates: 8 });
   const work = { denoiser: toy.denoiser, schedule, rows: toy.rows(40) };
   const one = await finish(steering.masked(work, score, { target: async () => belongs }));
   const values = await loadValueNetwork(join(folder, 'soft'), belongs);
@@ -94,13 +94,13 @@ test('svdd-mc reads the network from its folder, and not without knowing the mod
 });
 
 test('the same data and seed train the same network', async () => {
-  const options = valueTrainingOptions.parse({ hidden: 4, steps: 5 });
+  const options = trained({ hidden: 4, updates: 5 });
   const [a, b] = [await trainValueNetwork(data, belongs, options), await trainValueNetwork(data, belongs, options)];
-  expect([...a.weights]).toEqual([...b.weights]);
+  expect(a).toEqual(b);
 });
 
 describe('a folder is refused', () => {
-  const network = () => trainValueNetwork(data, belongs, valueTrainingOptions.parse({ hidden: 2, steps: 1 }));
+  const network = () => trainValueNetwork(data, belongs, trained({ hidden: 2, updates: 1, heldOut: 0 }));
 
   test('that belongs to another model', async () => {
     saveValueNetwork(join(folder, 'other'), await network());
