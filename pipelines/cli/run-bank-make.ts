@@ -9,11 +9,21 @@ import { scoreBank } from '#pipelines/bank/score-bank.ts';
 import { parseRewardSpec } from '#pipelines/rewards/spec.ts';
 import { findModel } from './bundled.ts';
 import type { Io } from './command.ts';
-import type { BankMade } from './commands/bank-make.ts';
 import type { MakeOptions } from './make-options.ts';
 import { openPictures, pictureSettings, readPrompts } from './open-pictures.ts';
 import { openSequences, pictureOnly, refuseForSequences } from './open-sequences.ts';
 import { summarise } from './reward-summary.ts';
+
+export interface BankMade {
+  readonly key: string;
+  readonly directory: string;
+  readonly samples: number;
+  /** Those that were not there before. */
+  readonly made: number;
+  readonly seconds: number;
+  readonly denoiserCalls: number;
+  readonly rewards: Readonly<Record<string, ReturnType<typeof summarise>>>;
+}
 
 interface Options extends MakeOptions {
   readonly project: string;

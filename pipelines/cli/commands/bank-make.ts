@@ -2,18 +2,7 @@ import { z } from 'zod';
 import { NorthlightError } from '#models/errors.ts';
 import { defineCommand } from '#pipelines/cli/command.ts';
 import { modelOption, whatToMake } from '#pipelines/cli/make-options.ts';
-import type { summarise } from '#pipelines/cli/reward-summary.ts';
-
-export interface BankMade {
-  readonly key: string;
-  readonly directory: string;
-  readonly samples: number;
-  /** Those that were not there before. */
-  readonly made: number;
-  readonly seconds: number;
-  readonly denoiserCalls: number;
-  readonly rewards: Readonly<Record<string, ReturnType<typeof summarise>>>;
-}
+import type { BankMade } from '#pipelines/cli/run-bank-make.ts';
 
 export const bankMake = defineCommand({
   name: 'bank make',
