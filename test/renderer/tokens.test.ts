@@ -27,7 +27,8 @@ function contrast(a: string, b: string): number {
 const grounds = ['paper', 'surface', 'sunken', 'hover'];
 
 test.each(['light', 'dark'] as const)('text is readable on every ground in %s: 4.5 to 1 or more', (theme) => {
-  for (const ink of ['ink', 'ink-2', 'ink-3', 'accent', 'bad']) {
+  const letters = ['letter-a', 'letter-c', 'letter-g', 'letter-t'];
+  for (const ink of ['ink', 'ink-2', 'ink-3', 'accent', 'bad', ...letters]) {
     for (const ground of grounds)
       expect(contrast(token(ink, theme), token(ground, theme)), `${ink} on ${ground}`).toBeGreaterThanOrEqual(4.5);
   }
@@ -38,6 +39,7 @@ test.each(['light', 'dark'] as const)('text is readable on every ground in %s: 4
     ['bad', 'bad-soft'],
     ['ink', 'bad-soft'],
     ['paper', 'bad'],
+    ...letters.map((letter) => [letter, 'accent-soft'] as const),
   ] as const;
   for (const [ink, ground] of pairs)
     expect(contrast(token(ink, theme), token(ground, theme)), `${ink} on ${ground}`).toBeGreaterThanOrEqual(4.5);
