@@ -1,5 +1,4 @@
 import { z } from 'zod';
-import type { JobSpec } from '#pipelines/engine/job-protocol.ts';
 import type { AdapterFile } from '#pipelines/sampling/adapters.ts';
 
 /** An image model as a job opens it. */
@@ -26,8 +25,15 @@ const ofCompare = z
   .object({ modelPath: path, adapterAPath: path.nullable() })
   .transform(({ modelPath, adapterAPath }) => ({ modelPath, adapterPath: adapterAPath }));
 
+/** What a job is asked, as far as it concerns its model. */
+interface Job {
+  readonly kind: string;
+  readonly payload: unknown;
+  readonly threads?: number | undefined;
+}
+
 /** The model that a job opens first; null where it opens none that can be kept. */
-export function firstModelOf({ kind, payload, threads }: JobSpec): WantedModel | null {
+export function firstModelOf({ kind, payload, threads }: Job): WantedModel | null {
   const schema = kind === 'generate' ? ofGenerate : kind === 'compare' ? ofCompare : null;
   const first = schema?.safeParse(payload).data;
   return first ? wantModel(first.modelPath, first.adapterPath, threads) : null;
