@@ -7,10 +7,10 @@ export function ScrollSideways(props: {
   readonly children: ReactNode;
 }) {
   return (
-    // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reached by keyboard.
     <section
       className="scroll-x"
       aria-label={`${props.label}, scrolls sideways`}
+      // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reached by keyboard.
       tabIndex={0}
       data-testid={props.testId}
     >

@@ -201,7 +201,11 @@ export function GenerateForm() {
             <Icon name="dice" />
           </Button>
         </div>
-        <SteerFields />
+        <SteerFields
+          of="pictures"
+          steering={form.steering}
+          change={(steering) => edit(steering ? { steering, start: null } : { steering })}
+        />
         {keepsNothing(form) === null && (
           <Switch
             label="Keep what tuning needs"

@@ -3,32 +3,45 @@ import { ErrorNote } from '#renderer/components/error-note.tsx';
 import { Fold } from '#renderer/components/fold.tsx';
 import { GeneratedField } from '#renderer/components/generated-field.tsx';
 import { SelectField } from '#renderer/components/select-field.tsx';
+import { TextField } from '#renderer/components/text-field.tsx';
 import { type FieldValue, fieldLabel } from '#renderer/logic/fields.ts';
 import { useApp } from '#renderer/state/app.ts';
-import { edit, useGenerate } from './generate-store.ts';
-import { loadChoices, useSteer } from './steer-store.ts';
+import type { GenerateForm } from './generate-store.ts';
+import { loadChoices, type Steered, useSteer } from './steer-store.ts';
 import { StrengthField } from './strength-field.tsx';
 
-/** A reward to follow while pictures are made, and how: nothing more than a choice of none while it is none. */
-export function SteerFields() {
-  const steering = useGenerate((s) => s.form.steering);
+export type Steering = GenerateForm['steering'];
+
+interface Props {
+  readonly of: Steered;
+  readonly steering: Steering;
+  change(steering: Steering): void;
+}
+
+/** A reward that is written out, to begin with. */
+const WRITTEN = 'motif:TGASTCA';
+
+/** A reward to follow while samples are made, and how: nothing more than a choice of none while it is none. */
+export function SteerFields({ of, steering, change }: Props) {
   const phase = useApp((s) => s.connection.phase);
-  const { choices, error } = useSteer();
+  const choices = useSteer((s) => s.choices[of]);
+  const error = useSteer((s) => s.error);
   useEffect(() => {
-    if (phase === 'ready') void loadChoices();
-  }, [phase]);
-  if (error) return <ErrorNote error={error} retry={() => void loadChoices()} />;
+    if (phase === 'ready') void loadChoices(of);
+  }, [phase, of]);
+  if (error) return <ErrorNote error={error} retry={() => void loadChoices(of)} />;
   if (!choices) return null;
   const reward = choices.rewards.find((r) => r.reward === steering?.reward);
+  const isWritten = of === 'sequences' && steering !== null && !reward;
   const decoder = choices.decoders.find((d) => d.name === steering?.decoder);
 
   const steerBy = (name: string) => {
     const first = choices.decoders[0];
-    if (name === '' || !first) edit({ steering: null });
-    else edit({ start: null, steering: steering ? { ...steering, reward: name } : newSteering(name, first.name) });
+    if (name === '' || !first) change(null);
+    else change(steering ? { ...steering, reward: name } : newSteering(name, first.name));
   };
   const setOption = (key: string, value: FieldValue) =>
-    steering && edit({ steering: { ...steering, options: { ...steering.options, [key]: value } } });
+    steering && change({ ...steering, options: { ...steering.options, [key]: value } });
   const option = (key: string, fallback: FieldValue) => steering?.options[key] ?? fallback;
   const field = (key: string) => decoder?.fields.find((f) => f.key === key);
   const count = decoder && field(decoder.countKey);
@@ -39,15 +52,26 @@ export function SteerFields() {
     <fieldset className="stack" aria-label="Steering">
       <SelectField
         label="Steer by"
-        value={reward?.reward ?? ''}
+        value={isWritten ? WRITTEN : (reward?.reward ?? '')}
         testId="steer-by"
-        help={reward?.description ?? 'A reward can choose between several ways on while a picture is made.'}
+        help={reward?.description ?? `A reward can choose between several ways on while ${of} are made.`}
         options={[
-          { value: '', label: 'Nothing: pictures as the model makes them' },
+          { value: '', label: `Nothing: ${of} as the model makes them` },
           ...choices.rewards.map((r) => ({ value: r.reward, label: fieldLabel(r.reward) })),
+          ...(of === 'sequences' ? [{ value: WRITTEN, label: 'Another, written out…' }] : []),
         ]}
         onChange={steerBy}
       />
+      {isWritten && (
+        <TextField
+          label="Reward"
+          value={steering.reward}
+          testId="steer-reward"
+          placeholder={WRITTEN}
+          help="A name with its options, such as motif:TGASTCA,count=true; a formula, expr:gc - 0.1*homopolymer; or onnx: and the path of a scorer."
+          onChange={(name) => change({ ...steering, reward: name })}
+        />
+      )}
       {steering && decoder && (
         <>
           <SelectField
@@ -60,7 +84,7 @@ export function SteerFields() {
               </>
             }
             options={choices.decoders.map((d) => ({ value: d.name, label: d.title }))}
-            onChange={(name) => edit({ steering: newSteering(steering.reward, name) })}
+            onChange={(name) => change(newSteering(steering.reward, name))}
           />
           {count && (
             <GeneratedField
