@@ -142,14 +142,12 @@ async function drawPart(
   const made = { steps, budget, ...(method.needs === 'network' ? asked : steering?.options) };
   refuseOthers(o.out, before, subject.name, method.name, made);
   const calls: Calls = { denoiser: 0, reward: 0, value: 0, gradient: 0 };
-  const { samples, seconds } = await open.draw(
-    steering && countingGradients(steering, calls),
-    seed,
-    first,
-    count,
-    calls,
-  );
+  const watched = steering && countingGradients(steering, calls);
+  const drawn = await open.draw(watched, seed, first, count, calls);
   calls.value = steering?.valueCalls?.count ?? 0;
+  const started = performance.now();
+  const samples = await drawn.examine();
+  const seconds = { sampling: drawn.seconds, measuring: (performance.now() - started) / 1000 };
   process.stderr.write(
     `${subject.name}/${method.name} seed ${seed}: ${first + count} of ${o.samples}, ${seconds.sampling.toFixed(1)} + ${seconds.measuring.toFixed(1)} s\n`,
   );

@@ -38,8 +38,10 @@ export interface Subject {
 }
 
 export interface Drawn {
-  readonly samples: SampleRecord[];
-  readonly seconds: { readonly sampling: number; readonly measuring: number };
+  /** Of sampling. */
+  readonly seconds: number;
+  /** What is to be known of the samples besides their rewards. */
+  examine(): Promise<SampleRecord[]>;
 }
 
 export interface OpenSubject {
@@ -135,36 +137,36 @@ function flora({ steered, heldOut, alpha, published }: PictureRewards): Subject 
             pictures.push(picture);
           }
           const values = steering ? pictures.map((p) => p.reward!) : await score(pictures.map(itemOf));
-          const sampled = performance.now();
+          const seconds = (performance.now() - started) / 1000;
           calls.denoiser += pipeline.calls.count - before;
-          const held = await scoreWith(other, pictures.map(itemOf));
-          const samples: SampleRecord[] = [];
-          for (const [i, p] of pictures.entries()) {
-            const group = p.index % prompts.length;
-            const small = await resizeRgb(p.rgb, p.width, p.height, LOOK_SIDE, LOOK_SIDE, 'cubic');
-            const noise = new Rng(0).fork('likelihood');
-            samples.push({
-              index: p.index,
-              reward: values[i]!,
-              heldOut: held[i]!,
-              exact: null,
-              logLikelihood: await pictureLogLikelihood(
-                denoiser,
-                schedule,
-                p.sample,
-                conditions[group]!,
-                PICTURE_LEVELS,
-                noise,
-              ),
-              logWeight: p.logWeight,
-              group,
-              look: Buffer.from(small).toString('base64'),
-            });
-          }
-          return {
-            samples,
-            seconds: { sampling: (sampled - started) / 1000, measuring: (performance.now() - sampled) / 1000 },
+          const examine = async () => {
+            const held = await scoreWith(other, pictures.map(itemOf));
+            const samples: SampleRecord[] = [];
+            for (const [i, p] of pictures.entries()) {
+              const group = p.index % prompts.length;
+              const small = await resizeRgb(p.rgb, p.width, p.height, LOOK_SIDE, LOOK_SIDE, 'cubic');
+              const noise = new Rng(0).fork('likelihood');
+              samples.push({
+                index: p.index,
+                reward: values[i]!,
+                heldOut: held[i]!,
+                exact: null,
+                logLikelihood: await pictureLogLikelihood(
+                  denoiser,
+                  schedule,
+                  p.sample,
+                  conditions[group]!,
+                  PICTURE_LEVELS,
+                  noise,
+                ),
+                logWeight: p.logWeight,
+                group,
+                look: Buffer.from(small).toString('base64'),
+              });
+            }
+            return samples;
           };
+          return { seconds, examine };
         },
         async close() {
           for (const each of rewards) await each.close();
@@ -224,31 +226,31 @@ const enhancer: Subject = {
           made.push(sequence);
         }
         const values = steering ? made.map((m) => m.reward!) : await score(made.map((m) => m.sequence));
-        const sampled = performance.now();
+        const seconds = (performance.now() - started) / 1000;
         calls.denoiser += pipeline.calls.count - before;
-        const held = await scoreWith(
-          other,
-          made.map((m) => itemOf(m.sequence)),
-        );
-        const maskedAt = (time: number) => moveChance(pipeline.scheduler, time);
-        const samples: SampleRecord[] = [];
-        for (const [i, { index, sequence, tokens, logWeight }] of made.entries()) {
-          const noise = new Rng(0).fork('likelihood');
-          samples.push({
-            index,
-            reward: values[i]!,
-            heldOut: held[i]!,
-            exact: activityOf(sequence).HepG2,
-            logLikelihood: await approximateLogLikelihood(denoiser, schedule, tokens, null, maskedAt, noise),
-            logWeight,
-            group: 0,
-            look: sequence,
-          });
-        }
-        return {
-          samples,
-          seconds: { sampling: (sampled - started) / 1000, measuring: (performance.now() - sampled) / 1000 },
+        const examine = async () => {
+          const held = await scoreWith(
+            other,
+            made.map((m) => itemOf(m.sequence)),
+          );
+          const maskedAt = (time: number) => moveChance(pipeline.scheduler, time);
+          const samples: SampleRecord[] = [];
+          for (const [i, { index, sequence, tokens, logWeight }] of made.entries()) {
+            const noise = new Rng(0).fork('likelihood');
+            samples.push({
+              index,
+              reward: values[i]!,
+              heldOut: held[i]!,
+              exact: activityOf(sequence).HepG2,
+              logLikelihood: await approximateLogLikelihood(denoiser, schedule, tokens, null, maskedAt, noise),
+              logWeight,
+              group: 0,
+              look: sequence,
+            });
+          }
+          return samples;
         };
+        return { seconds, examine };
       },
       async close() {
         await reward.close();
