@@ -5,6 +5,7 @@ import { readAt, withFile } from '#models/files.ts';
 import { isLfsPointer } from '#models/onnx/external.ts';
 import { MAX_MODEL_BYTES } from '#models/onnx/read.ts';
 import { TRIED_OPERATORS } from '#models/runtime/tried-operators.ts';
+import { clipSkips } from './clip-skip.ts';
 import { exporterOf } from './exporter.ts';
 import type { GuidanceKind, ImageModel } from './family.ts';
 import { findFolder, optionalJson } from './find-folder.ts';
@@ -59,6 +60,8 @@ export interface SamplingFacts {
   readonly sizeMultiple: number;
   /** Whether it can start from a picture. */
   readonly startsFromPictures: boolean;
+  /** The largest clip skip; 1: there is no earlier layer to read. */
+  readonly clipSkips: number;
   /** `scheduler_config.json`, with what the family adds. */
   readonly schedulerConfig: Readonly<Record<string, unknown>>;
 }
@@ -219,13 +222,14 @@ function openImage(found: FoundFolder): { facts: Facts; notes: Finding[] } {
   return { facts, notes };
 }
 
-function samplingOf({ defaults, guidance, size, vae, schedulerConfig }: ImageModel): SamplingFacts {
+function samplingOf({ defaults, guidance, size, vae, text, schedulerConfig }: ImageModel): SamplingFacts {
   return {
     ...defaults,
     guidance,
     freeSize: size.free,
     sizeMultiple: size.multiple,
     startsFromPictures: vae === null || vae.encoder !== null,
+    clipSkips: clipSkips({ text }),
     schedulerConfig,
   };
 }

@@ -45,6 +45,10 @@ export interface TextPart {
   readonly long: boolean;
   /** Output with one vector per token; null when only the pooled one is used. */
   readonly hidden: string | null;
+  /** Outputs of the layers before that one, the nearest first; empty where the graph does not give them. */
+  readonly earlier: readonly string[];
+  /** Whether `hidden` is the encoder's final norm of its last layer. */
+  readonly normed: boolean;
   /** Output with one vector for the text; null when it is not used. */
   readonly pooled: string | null;
   /** Whether weights of words act on it: CLIP's hidden states bear them, T5's do not. */

@@ -44,6 +44,8 @@ export function textPart(found: FoundFolder, role: TextRole, options: TextPartOp
     tokens,
     long: options.long ?? false,
     hidden: options.layer === 'none' ? null : hiddenOutput(component, options.layer),
+    earlier: options.layer === 'none' ? [] : earlierOutputs(component, options.layer),
+    normed: options.layer === 'last',
     pooled: options.pooled ? pooledOutput(component, options.pooled) : null,
     emphasis: options.emphasis ?? true,
     masksPadding: options.masksPadding ?? false,
@@ -57,12 +59,7 @@ function hiddenOutput(component: Component, layer: 'last' | 'second-last'): stri
     const name = names.includes('last_hidden_state') ? 'last_hidden_state' : (tokenwise ?? names[0]);
     if (name !== undefined) return name;
   } else {
-    // hidden_states.0 is what enters the first layer, hidden_states.N what leaves the last.
-    const layers = names
-      .flatMap((n) => /^hidden_states\.(\d+)$/.exec(n)?.[1] ?? [])
-      .map(Number)
-      .sort((a, b) => a - b);
-    const chosen = layers.at(-2);
+    const chosen = layersOf(component).at(-2);
     if (chosen !== undefined) return `hidden_states.${chosen}`;
   }
   throw new NorthlightError(
@@ -70,6 +67,22 @@ function hiddenOutput(component: Component, layer: 'last' | 'second-last'): stri
     `${component.path} gives no hidden states of its layers, and this model reads the last layer but one.`,
     'Export the text encoder with its hidden states (output_hidden_states).',
   );
+}
+
+/** Numbers of the outputs `hidden_states.i`, ascending: 0 is what enters the first layer, the highest what leaves the last. */
+const layersOf = ({ signature }: Component): number[] =>
+  signature.outputs
+    .flatMap(({ name }) => /^hidden_states\.(\d+)$/.exec(name)?.[1] ?? [])
+    .map(Number)
+    .sort((a, b) => a - b);
+
+function earlierOutputs(component: Component, layer: 'last' | 'second-last'): string[] {
+  const before = layersOf(component).slice(0, layer === 'last' ? -1 : -2);
+  // What enters the first layer has read nothing yet.
+  return before
+    .filter((i) => i > 0)
+    .reverse()
+    .map((i) => `hidden_states.${i}`);
 }
 
 function pooledOutput(component: Component, wanted: readonly string[]): string {

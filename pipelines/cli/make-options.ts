@@ -22,6 +22,12 @@ export const whatToMake = {
     .max(100)
     .optional()
     .describe("classifier-free guidance; 1 is none; default: the model's own"),
+  clipSkip: z
+    .int()
+    .min(1)
+    .max(64)
+    .default(1)
+    .describe('layer of CLIP to read the prompt from, counted from the end: 1 is what the model reads'),
   size: z
     .string()
     .regex(/^\d+x\d+$/, 'write it as WIDTHxHEIGHT')

@@ -17,7 +17,11 @@ export async function openPictures(options: MakeOptions, io: Io) {
   const chosen = options.provider === 'auto' ? await rememberedProvider(modelPath, threads) : null;
   if (chosen && chosen.provider !== 'cpu') io.note(`Networks run on ${chosen.provider}: ${chosen.because}`);
   const provider = options.provider === 'auto' ? (chosen?.provider ?? 'cpu') : options.provider;
-  return { pipeline: await loadPipeline(modelPath, { adapters, provider, ...threads }), provider, adapters };
+  return {
+    pipeline: await loadPipeline(modelPath, { adapters, provider, clipSkip: options.clipSkip, ...threads }),
+    provider,
+    adapters,
+  };
 }
 
 /**

@@ -54,4 +54,5 @@ export const pictureOnly = (options: MakeOptions): [string, boolean][] => [
   ['--prompt', options.prompt.length > 0 || options.prompts !== undefined],
   ['--negative', options.negative !== ''],
   ['--size', options.size !== undefined],
+  ['--clip-skip', options.clipSkip > 1],
 ];

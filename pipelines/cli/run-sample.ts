@@ -114,7 +114,7 @@ export async function runSample(options: Options, io: Io): Promise<SampleResult>
     const manifest = {
       model: { name: pipeline.folder.name, sha256: await rememberedModelHash(pipeline.folder.path) },
       adapters: adapters.map((a) => ({ weight: a.weight, sha256: hashAdapter(a.path) })),
-      settings,
+      settings: { ...settings, ...(options.clipSkip > 1 ? { clipSkip: options.clipSkip } : {}) },
       ...(start ? { start: { sha256: start.pictureHash, mask: start.maskHash, strength: start.strength } } : {}),
       rewards: options.reward,
       ...(options.reward.length > 1 ? { combine: options.combine } : {}),

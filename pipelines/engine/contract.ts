@@ -121,6 +121,8 @@ export const model = z.object({
       sizeMultiple: z.number().int(),
       /** Whether it can start from a picture. */
       startsFromPictures: z.boolean(),
+      /** The largest clip skip; 1: its text encoders give no earlier layers. */
+      clipSkips: z.number().int(),
     })
     .nullable(),
   /** How sequences are made with it; null where none can be. */
@@ -292,6 +294,8 @@ export const generateInput = z.object({
   scheduler: z.enum(SAMPLERS).default('ddim'),
   eta: z.number().min(0).max(1).default(1),
   guidanceScale: z.number().min(0).max(30).default(3),
+  /** Layer of CLIP text encoders to read, counted back from the one that the model reads: 1. */
+  clipSkip: z.number().int().min(1).max(64).default(1),
   seed: z
     .number()
     .int()
@@ -371,6 +375,7 @@ export const recalled = z.object({
       shareInitialNoise: z.boolean(),
       width: z.number().int(),
       height: z.number().int(),
+      clipSkip: z.number().int(),
     })
     .partial(),
   /** Null: it started from noise, or from what is not in this project. */

@@ -35,6 +35,7 @@ export const doctorReport = z.object({
       freeSize: z.boolean(),
       sizeMultiple: z.number(),
       startsFromPictures: z.boolean(),
+      clipSkips: z.number(),
       schedulerConfig: z.record(z.string(), z.unknown()).readonly(),
     })
     .nullable(),

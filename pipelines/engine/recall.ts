@@ -44,7 +44,7 @@ export function recallSettings(found: PictureSettings, at: AtHand): Recalled {
     notes.push(`Noise schedule “${found.schedule}”: here it comes from the model’s own configuration.`);
   }
   takeSize(form, found, model, notes);
-  if (found.clipSkip !== null && found.clipSkip > 1) notes.push(`Clip skip ${found.clipSkip} is not taken over.`);
+  takeClipSkip(form, found, model, notes);
   const start = startOf(found, at);
   if (found.denoising !== null && start === null)
     notes.push(
@@ -89,6 +89,17 @@ function takeSize(
   if (model.sampling?.freeSize && width % multiple === 0 && height % multiple === 0)
     Object.assign(form, { width, height });
   else notes.push(`Size ${width} × ${height}: “${model.name}” makes ${model.width} × ${model.height} by itself.`);
+}
+
+/** For SDXL other programs write 2 and mean the layer that the model reads by itself. */
+function takeClipSkip(form: Recalled['form'], found: PictureSettings, model: Model | undefined, notes: string[]): void {
+  const { clipSkip, source } = found;
+  const xl = model?.family === 'sdxl' && source !== 'northlight';
+  form.clipSkip = clipSkip === null || xl || clipSkip > (model?.sampling?.clipSkips ?? 1) ? 1 : clipSkip;
+  if (clipSkip === null || clipSkip === form.clipSkip) return;
+  if (!xl) notes.push(`Clip skip ${clipSkip} is not taken over: the model’s text encoder does not give that layer.`);
+  else if (clipSkip > 2)
+    notes.push(`Clip skip ${clipSkip} is not taken over: programs count layers of SDXL differently.`);
 }
 
 const NAMES = { steps: 'Steps', guidanceScale: 'Guidance', seed: 'Seed' } as const;

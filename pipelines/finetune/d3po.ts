@@ -95,11 +95,12 @@ async function run(task: FinetuneTask<D3poConfig>): Promise<FinetuneResult | nul
   mkdirSync(runDirectory, { recursive: true });
   task.progress('opening the model', 0, config.steps);
   const chains = loadChains(task);
-  const { guidanceScale } = chains[0]!.winner.origin;
+  const { guidanceScale, clipSkip = 1 } = chains[0]!.winner.origin;
 
   const opened = {
     ...(task.threads ? { threads: task.threads } : {}),
     lean: openModelFolder(task.modelPath).sizeBytes > LARGE_BYTES,
+    clipSkip,
   };
   const base = await loadPipeline(task.modelPath, opened);
   const { folder } = base;
@@ -280,10 +281,11 @@ function loadChains(task: FinetuneTask<D3poConfig>): { winner: Chain; loser: Cha
   for (const { winner, loser } of pairs) {
     for (const c of [winner, loser]) {
       const same = (['guidanceScale', 'scheduler', 'eta'] as const).every((key) => c.origin[key] === first.origin[key]);
-      if (!same || c.data.steps.length !== first.data.steps.length) {
+      const alike = same && (c.origin.clipSkip ?? 1) === (first.origin.clipSkip ?? 1);
+      if (!alike || c.data.steps.length !== first.data.steps.length) {
         throw new NorthlightError(
           'tune/mixed',
-          'The compared pictures were made with different steps, schedulers, eta or guidance.',
+          'The compared pictures were made with different steps, schedulers, eta, guidance or clip skip.',
           'Tune from sessions whose pictures share these settings.',
         );
       }

@@ -431,6 +431,7 @@ function originOf(
     modelHash,
     adapterHash: adapters.map((a) => a.hash).join('+') || null,
     schedulerConfig: { ...pipeline.folder.schedulerConfig },
+    ...(pipeline.options.clipSkip ? { clipSkip: pipeline.options.clipSkip } : {}),
     ...(options.start ? { start: { ...hashesOf(options.start), strength: options.start.strength } } : {}),
   };
 }

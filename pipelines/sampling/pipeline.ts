@@ -1,6 +1,7 @@
 import { dirname } from 'node:path';
 import { NorthlightError } from '#models/errors.ts';
-import type { EncodedText, ImageModel, TextPart, TextRole, VaePlan } from '#models/families/family.ts';
+import { type EarlierReading, normaliseEarlier, readEarlier } from '#models/families/clip-skip.ts';
+import type { EncodedText, ImageModel, TextRole, VaePlan } from '#models/families/family.ts';
 import { type ModelFolder, openModelFolder } from '#models/families/index.ts';
 import { encodePrompt, type PromptEncoder, type EncodedText as PromptText } from '#models/families/prompt/index.ts';
 import { readModel } from '#models/onnx/read.ts';
@@ -41,6 +42,8 @@ export interface PipelineOptions extends Pick<SessionOptions, 'provider' | 'thre
   readonly lean?: boolean;
   readonly adapters?: readonly AdapterFile[];
   readonly live?: LiveAdapter;
+  /** Layer of CLIP text encoders to read, counted back from the one that the family reads: 1, the default. */
+  readonly clipSkip?: number;
 }
 
 /** A picture as a tensor: float32 planes `[3, H, W]` (or `[1, H, W]`) in −1…1. */
@@ -100,7 +103,8 @@ export async function loadPipeline(directory: string, options: PipelineOptions =
     const adapters = openAdapters(options.adapters ?? [], ['denoiser', ...networks]);
     const unet = await openDenoiser(folder, adapters, options, open);
     const encoders: PromptEncoder[] = [];
-    for (const part of model.text) encoders.push(createTextEncoder(part, await openText(part, adapters, open)));
+    for (const reading of readEarlier(model, options.clipSkip ?? 1))
+      encoders.push(createTextEncoder(reading.part, await openText(reading, adapters, open)));
     const decoder = model.vae ? await openDecoder(model.vae, open) : null;
     let encoder: Promise<VaeEncoder> | undefined;
     const calls = { count: 0 };
@@ -166,10 +170,14 @@ async function openDenoiser(
   return open(encodeModel(adapted), { folder: dirname(folder.unetPath) });
 }
 
-async function openText({ component: { path, role } }: TextPart, adapters: Adapters, open: Open): Promise<Session> {
+async function openText({ part, normalise }: EarlierReading, adapters: Adapters, open: Open): Promise<Session> {
+  const { path, role } = part.component;
   const network = role as TextRole;
-  if (!adapters.concern(network)) return open(path);
-  return open(encodeModel(adapters.apply(readModel(path), network)), { folder: dirname(path) });
+  if (!adapters.concern(network) && normalise === null) return open(path);
+  let graph = readModel(path);
+  if (adapters.concern(network)) graph = adapters.apply(graph, network);
+  if (normalise !== null) graph = normaliseEarlier(graph, part.hidden!, normalise);
+  return open(encodeModel(graph), { folder: dirname(path) });
 }
 
 async function openDecoder(vae: VaePlan, open: Open): Promise<VaeDecoder> {

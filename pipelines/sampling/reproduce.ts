@@ -74,6 +74,7 @@ export async function reproducePicture(options: ReproduceOptions): Promise<Repro
   const pipeline = await loadPipeline(options.modelPath, {
     adapters,
     provider,
+    clipSkip: own.clipSkip,
     ...(options.threads ? { threads: options.threads } : {}),
   });
   try {

@@ -31,6 +31,8 @@ const metadata = z.object({
   adapterHash: z.string().nullable(),
   /** `scheduler_config.json` as it was. */
   schedulerConfig: z.record(z.string(), z.unknown()),
+  /** Layer of the text encoders that were read; absent: 1. */
+  clipSkip: z.number().int().optional(),
   /** SHA-256 of the picture it started from, and how much of it could change; absent: it started from noise. */
   start: z.object({ picture: z.string(), mask: z.string().nullable(), strength: z.number() }).optional(),
 });

@@ -17,6 +17,7 @@ export function SampleFacts({ sample }: { sample: Sample }) {
     ['Steps', sample.steps],
     ['Guidance', sample.guidanceScale],
     ['Scheduler', `${sample.scheduler}, eta ${sample.eta}`],
+    ...(sample.clipSkip > 1 ? [['Clip skip', sample.clipSkip] as [string, number]] : []),
     ['Size', `${sample.width} × ${sample.height}`],
     ...(sample.start ? [['Started from', startWords(sample.start)] as [string, string]] : []),
     ['For tuning', sample.hasTrajectory ? 'steps are kept' : 'steps were not kept'],

@@ -49,6 +49,7 @@ export function fakeReport(directory: string): ModelDoctorReport {
       freeSize: false,
       sizeMultiple: 1,
       startsFromPictures: true,
+      clipSkips: 1,
       schedulerConfig: { _class_name: 'DDIMScheduler', clip_sample: false },
     },
     sequence: null,

@@ -35,6 +35,7 @@ export const generate: Handlers<'generate'> = {
     }
     const model = await catalog.usable(modelId);
     refuseSampler(input, model);
+    refuseClipSkip(input.clipSkip, model);
     if (input.steering) await refuseSteering(input, input.steering, initImage !== null);
     const start =
       initImage === null
@@ -108,6 +109,19 @@ const NOT_OF_PICTURES = new Set(['value', 'draws', 'sharedReveal', 'output']);
 type Asked = Pick<ParsedInput<'generate.start'>, 'scheduler' | 'eta' | 'keepTrajectories'>;
 
 const isSilent = ({ scheduler, eta }: Asked) => eta === 0 && ETA_SAMPLERS.includes(scheduler);
+
+/** @throws {NorthlightError} `generate/clip-skip` */
+function refuseClipSkip(clipSkip: number, { name, sampling }: Model): void {
+  const most = sampling?.clipSkips ?? 1;
+  if (clipSkip <= most) return;
+  throw new NorthlightError(
+    'generate/clip-skip',
+    `"${name}" cannot be read with clip skip ${clipSkip}: ${most === 1 ? 'its text encoders give no earlier layers' : `${most} is the most`}.`,
+    most === 1
+      ? 'Export its text encoder with the states of its layers (output_hidden_states), or leave the clip skip at 1.'
+      : `Choose 1 to ${most}.`,
+  );
+}
 
 /** @throws {NorthlightError} `generate/sampler`, `generate/no-log-prob`, `generate/no-noise`. */
 function refuseSampler(input: Asked, { name, sampling }: Model): void {

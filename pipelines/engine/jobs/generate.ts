@@ -15,6 +15,7 @@ export const generate: JobFunction = async (payload, context) => {
         modelPath: p.modelPath,
         adapterPath: p.adapterPath,
         side: null,
+        clipSkip: p.clipSkip ?? 1,
         steering: p.steering ?? null,
         start: p.start ? { ...p.start, mask: p.start.mask ?? undefined } : null,
         settings: {

@@ -48,8 +48,8 @@ async function closed(pipeline: Promise<ImagePipeline> | undefined): Promise<voi
   await (await pipeline?.catch(() => null))?.close();
 }
 
-const load = ({ modelPath, adapters, threads }: WantedModel) =>
-  loadPipeline(modelPath, { adapters, ...(threads ? { threads } : {}) });
+const load = ({ modelPath, adapters, clipSkip = 1, threads }: WantedModel) =>
+  loadPipeline(modelPath, { adapters, clipSkip, ...(threads ? { threads } : {}) });
 
 /** Sizes and dates of all its files: equal while nobody has written to them. */
 function stampOf({ modelPath, adapters }: WantedModel): string {

@@ -34,6 +34,8 @@ export interface PictureSet {
   readonly modelPath: string;
   readonly adapterPath: string | null;
   readonly side: 'A' | 'B' | null;
+  /** Default 1. */
+  readonly clipSkip?: number;
   readonly settings: SamplingSettings;
   readonly requests: readonly PictureRequest[];
   /** Picture files that all of them start from. */
@@ -76,7 +78,7 @@ export async function makePictures(sets: readonly PictureSet[], context: JobCont
       if (missing.length === 0) continue;
       stopIfAsked(context);
       context.progress('opening the model', done.size * steps, pictures * steps);
-      const pipeline = await models.open(wantModel(set.modelPath, set.adapterPath, context.threads));
+      const pipeline = await models.open(wantModel(set.modelPath, set.adapterPath, context.threads, set.clipSkip));
       const reward = set.steering ? await createReward(set.steering.reward, { threads: context.threads }) : null;
       try {
         const drawSheet = sheetDrawer(context.project);

@@ -240,6 +240,18 @@ export function GenerateForm() {
             testId="scheduler"
             onChange={(name) => edit({ scheduler: schedulerNamed(name)?.value ?? 'ddim' })}
           />
+          {sampling && sampling.clipSkips > 1 && (
+            <NumberField
+              label="Clip skip"
+              help="Reads the prompt from an earlier layer of the text encoder: 1 is the one that the model was made with, 2 the one before it."
+              value={form.clipSkip}
+              onChange={(clipSkip) => edit({ clipSkip })}
+              min={1}
+              max={sampling.clipSkips}
+              problem={problems.clipSkip ?? null}
+              testId="clip-skip"
+            />
+          )}
           {schedulers.used?.eta && (
             <NumberField
               label="Noise per step (eta)"

@@ -19,6 +19,8 @@ export interface ModelForm {
   scheduler: SamplerName;
   eta: number | null;
   keepTrajectories: boolean;
+  /** Counted back from the layer that the model reads by itself: 1. */
+  clipSkip: number | null;
   /** Null: the model's usual size. */
   width: number | null;
   height: number | null;
@@ -68,6 +70,7 @@ const fresh: GenerateForm = {
   eta: 1,
   scheduler: 'ddim',
   keepTrajectories: true,
+  clipSkip: 1,
   width: null,
   height: null,
   shareInitialNoise: false,
@@ -103,6 +106,7 @@ const OF_MODEL: readonly string[] = [
   'scheduler',
   'eta',
   'keepTrajectories',
+  'clipSkip',
   'width',
   'height',
 ] satisfies readonly (keyof ModelForm)[];
@@ -131,6 +135,7 @@ export function followModel({ id, sampling }: Pick<Model, 'id' | 'sampling'>): v
   const own = {
     ...sampling.defaults,
     keepTrajectories: sampling.defaults.steps > FEW_STEPS,
+    clipSkip: 1,
     width: null,
     height: null,
   };
@@ -145,12 +150,12 @@ export function followModelId(id: string | null): void {
 
 /** Fills the form with what made a picture, and takes its model and adapter in hand. */
 export function takeSettings(sample: Sample): void {
-  const { prompt, negativePrompt, steps, scheduler, eta, guidanceScale, seed, modelId, adapterId } = sample;
+  const { prompt, negativePrompt, steps, scheduler, eta, guidanceScale, clipSkip, seed, modelId, adapterId } = sample;
   followModelId(modelId);
   const model = useApp.getState().models?.find((m) => m.id === modelId);
   const usual = !model?.sampling?.freeSize || (sample.width === model.width && sample.height === model.height);
   edit({
-    ...{ prompts: prompt, negativePrompt, steps, eta, guidanceScale, seed },
+    ...{ prompts: prompt, negativePrompt, steps, eta, guidanceScale, clipSkip, seed },
     scheduler: schedulerNamed(scheduler)?.value ?? 'ddim',
     ...{ width: usual ? null : sample.width, height: usual ? null : sample.height },
     ...startedFrom(sample.start),
@@ -215,7 +220,7 @@ export function formProblems(
   sampling?: Model['sampling'],
 ): Partial<Record<keyof GenerateForm, string>> {
   const problems: Partial<Record<keyof GenerateForm, string>> = {};
-  const whole = (key: 'count' | 'steps' | 'seed', min: number, max: number) => {
+  const whole = (key: 'count' | 'steps' | 'seed' | 'clipSkip', min: number, max: number) => {
     const value = form[key];
     if (value === null || !Number.isInteger(value) || value < min || value > max)
       problems[key] = `A whole number, ${min} to ${max}.`;
@@ -227,6 +232,8 @@ export function formProblems(
   whole('count', 1, 512);
   whole('steps', 1, 1000);
   whole('seed', 0, 2 ** 31 - 1);
+  const { clipSkips = 1 } = sampling ?? {};
+  if (clipSkips > 1) whole('clipSkip', 1, clipSkips);
   between('guidanceScale', 0, 30);
   between('eta', 0, 1);
   if (form.start) {
@@ -269,8 +276,9 @@ export function generateInput(
   if (count === null || steps === null || guidanceScale === null || seed === null || eta === null || !used) return null;
   const { shareInitialNoise, start, strength, steering } = form;
   const size = sampling?.freeSize ? { width: form.width, height: form.height } : {};
+  const clipSkip = (sampling?.clipSkips ?? 1) > 1 ? (form.clipSkip ?? 1) : 1;
   return {
-    ...{ modelId, adapterId, prompts, count, steps, eta, guidanceScale, seed, shareInitialNoise, ...size },
+    ...{ modelId, adapterId, prompts, count, steps, eta, guidanceScale, clipSkip, seed, shareInitialNoise, ...size },
     scheduler: used.value,
     negativePrompt: readsNegative(form, sampling) ? form.negativePrompt : '',
     keepTrajectories: keeps(form),

@@ -100,7 +100,6 @@ export function MaskStage({ start, picture, made, marks, brush, erase, add, draw
   };
   const percent = (value: number) => `${100 * value}%`;
   return (
-    // biome-ignore lint/a11y/noNoninteractiveElementInteractions: painting has no control of its own; this one takes pointer and keys.
     <div
       className={Math.max(made.width, made.height) <= 160 ? 'mask-stage coarse' : 'mask-stage'}
       style={{

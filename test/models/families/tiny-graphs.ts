@@ -114,9 +114,11 @@ export interface TinyTextEncoder {
   /** The number of tokens is free. */
   readonly free?: boolean;
   readonly seed?: string;
+  /** Default 2. */
+  readonly layers?: number;
 }
 
-/** A text encoder: embeddings with places, two mixing layers, and the outputs asked for. */
+/** A text encoder: embeddings with places, mixing layers, and the outputs asked for. */
 export function tinyTextEncoder(spec: TinyTextEncoder): Model {
   const op = createBuilder();
   const { width: d, seed = 'text' } = spec;
@@ -124,7 +126,7 @@ export function tinyTextEncoder(spec: TinyTextEncoder): Model {
   const w = (name: string, dims: readonly number[], scale: number) =>
     op.initializer(`${name}.weight`, weight(`${seed}.${name}`, dims, scale));
   const states = [op.gather(w('embeddings', [spec.vocabulary, d], 1), ids, 0)];
-  for (const i of [0, 1]) {
+  for (let i = 0; i < (spec.layers ?? 2); i++) {
     const x = states.at(-1)!;
     const mixed = op.reduceMean(x, [1], true);
     states.push(op.tanh(op.mul(op.add2(x, mixed), w(`layers.${i}`, [d], 1))));

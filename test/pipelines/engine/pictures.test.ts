@@ -93,6 +93,26 @@ test('what a picture started from is taken over where picture and mask are in th
   expect(gone.notes.join()).toMatch(/another picture \(strength 0.4\), which is not in this project/);
 });
 
+test('a clip skip is taken over where the model has such a layer, and the 2 that others write for SDXL means 1', async () => {
+  const found = (await readPictureSettings(foreign))!;
+  const sampling: NonNullable<Model['sampling']> = {
+    ...{ defaults: { steps: 30, guidanceScale: 7, scheduler: 'ddim', eta: 1 }, samplers: ['ddim'], freeSize: true },
+    ...{ guidance: 'classifier-free', sizeMultiple: 8, startsFromPictures: true, clipSkips: 12 },
+  };
+  const recall = (family: string, clipSkips: number, clipSkip: number | null = 2) =>
+    recallSettings(
+      { ...found, clipSkip },
+      { models: [{ ...model, family, sampling: { ...sampling, clipSkips } }], adapters: [], modelId: 'm1', hasPicture },
+    );
+  expect(recall('sd1', 12).form.clipSkip).toBe(2);
+  expect(recall('sd1', 12, null).form.clipSkip).toBe(1);
+  expect(recall('sd1', 12).notes.join()).not.toContain('Clip skip');
+  expect(recall('sd1', 1).notes.join()).toContain('Clip skip 2 is not taken over');
+  expect(recall('sdxl', 11).form.clipSkip).toBe(1);
+  expect(recall('sdxl', 11).notes.join()).not.toContain('Clip skip');
+  expect(recall('sdxl', 11, 3).notes.join()).toContain('Clip skip 3 is not taken over');
+});
+
 test('a picture that is kept is one of the project: its own file where it is ours, its pixels without what else it says', async () => {
   const t = testEngine();
   const file = (hash: string) => join(t.directory, 'samples', `${hash}.png`);

@@ -69,6 +69,7 @@ test('a call names the picture by its sample or its hash, and what is not there 
   const refused = { code: 'generate/no-picture' };
   await expect(call({ initImage: 'f'.repeat(64) })).rejects.toMatchObject(refused);
   await expect(call({ initImage: '../../secret' })).rejects.toMatchObject(refused);
+  await expect(call({ clipSkip: 2 })).rejects.toMatchObject({ code: 'generate/clip-skip' });
   await expect(call({ mask: sample!.hash, keepTrajectories: false })).rejects.toMatchObject({ code: 'generate/mask' });
   await expect(call({ initImage: sample!.id, mask: sample!.id })).rejects.toMatchObject({ code: 'generate/mask' });
   await t.close();

@@ -20,6 +20,7 @@ const classic: Sampling = {
   freeSize: true,
   sizeMultiple: 8,
   startsFromPictures: true,
+  clipSkips: 1,
 };
 const flow: Sampling = {
   ...classic,
@@ -33,6 +34,7 @@ const turbo: Sampling = {
   guidance: 'distilled',
   freeSize: false,
   startsFromPictures: false,
+  clipSkips: 1,
 };
 
 beforeEach(() => {
@@ -97,4 +99,17 @@ test('steering keeps no trajectory, and needs noise', () => {
   expect(input).toMatchObject({ keepTrajectories: false, steering: { reward: 'warmth', options: { candidates: 4 } } });
   edit({ eta: 0 });
   expect(formProblems(form()).eta).toMatch(/noise/);
+});
+
+test('a clip skip is asked for only where the model has such layers, and is not beyond them', () => {
+  const skips = { ...classic, clipSkips: 12 };
+  followModel({ id: 'skips', sampling: skips });
+  expect(generateInput(form(), 'm', null, skips)?.clipSkip).toBe(1);
+  edit({ clipSkip: 2 });
+  expect(generateInput(form(), 'm', null, skips)?.clipSkip).toBe(2);
+  expect(generateInput(form(), 'm', null, classic)?.clipSkip).toBe(1);
+  edit({ clipSkip: 13 });
+  expect(formProblems(form(), skips).clipSkip).toMatch(/1 to 12/);
+  expect(generateInput(form(), 'm', null, skips)).toBeNull();
+  expect(formProblems(form(), classic).clipSkip).toBeUndefined();
 });

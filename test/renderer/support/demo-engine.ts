@@ -318,6 +318,7 @@ function demoReport(path: string): ModelDoctorReport {
           freeSize: false,
           sizeMultiple: 1,
           startsFromPictures: true,
+          clipSkips: 1,
           schedulerConfig: { _class_name: 'DDIMScheduler', clip_sample: false },
         }
       : null,
