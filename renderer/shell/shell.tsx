@@ -14,13 +14,15 @@ import { Rail } from './rail.tsx';
 import { ShortcutHelp } from './shortcut-help.tsx';
 import { TopStrip } from './top-strip.tsx';
 
-/** Picks the first usable model when nothing is in hand, and lets go of what no longer exists. */
+/** Picks the first usable model, of pictures rather than sequences, when nothing is in hand; lets go of what no longer exists. */
 function useSomethingInHand(): void {
   const models = useApp((s) => s.models);
   const modelId = useNavigation((s) => s.modelId);
   useEffect(() => {
     if (!models || models.some((model) => model.id === modelId)) return;
-    choose({ modelId: (models.find((model) => model.usable) ?? models[0])?.id ?? null, adapterId: null });
+    const usable = models.filter((model) => model.usable);
+    const first = usable.find((model) => model.sampling !== null) ?? usable[0] ?? models[0];
+    choose({ modelId: first?.id ?? null, adapterId: null });
   }, [models, modelId]);
 }
 
