@@ -56,7 +56,7 @@ const REGISTRIES: readonly Registry[] = [
   {
     kind: 'decoders',
     folder: 'pipelines/decoding',
-    share: ['plain', 'ask', 'chain', 'lockstep', 'search-tree', 'value', 'value-data', 'value-training', 'weights'],
+    share: ['plain', 'ask', 'chain', 'lockstep', 'search-tree', 'value', 'value-data', 'value-parts', 'value-training', 'weights'],
     testsIn: 'pipelines',
   },
   {
@@ -91,7 +91,7 @@ const REGISTRIES: readonly Registry[] = [
   {
     kind: 'kinds of jobs',
     folder: 'pipelines/engine/jobs',
-    share: ['control', 'journal', 'payloads', 'pictures'],
+    share: ['control', 'journal', 'payloads', 'pictures', 'bank-payload'],
     testsIn: 'pipelines/engine',
   },
   { kind: 'migrations', folder: 'pipelines/store/migrations', share: [], testsIn: 'pipelines/store' },

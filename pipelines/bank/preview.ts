@@ -26,10 +26,10 @@ export interface Preview {
   readonly histogram: {
     readonly from: number;
     readonly to: number;
-    readonly plain: readonly number[];
-    readonly tilted: readonly number[];
+    readonly plain: number[];
+    readonly tilted: number[];
   };
-  readonly ladder: readonly Rung[];
+  readonly ladder: Rung[];
 }
 
 const BINS = 24;

@@ -5,6 +5,7 @@ import {
   type SequenceSettings,
   withDefaults,
 } from '#pipelines/sampling/generate-sequences.ts';
+import { sequenceIdentity } from './identity.ts';
 import { BANK_SEED, type BankIdentity } from './key.ts';
 import type { BankSource } from './source.ts';
 
@@ -15,15 +16,12 @@ export async function sequenceSource(
   of: { readonly adapters: BankIdentity['adapters']; readonly provider: string },
 ): Promise<BankSource> {
   const { seed: _seed, ...settings } = withDefaults(pipeline, asked);
-  const identity: BankIdentity = {
-    kind: 'sequence',
+  const identity = sequenceIdentity({
     model: await rememberedModelHash(pipeline.model.path),
-    adapters: [...of.adapters],
-    prompts: [settings.classId === null ? '' : (pipeline.model.classes[settings.classId] ?? '')],
-    settings: JSON.parse(JSON.stringify(settings)) as BankIdentity['settings'],
-    seed: BANK_SEED,
-    provider: of.provider,
-  };
+    className: settings.classId === null ? '' : (pipeline.model.classes[settings.classId] ?? ''),
+    settings,
+    ...of,
+  });
   return {
     identity,
     calls: pipeline.calls,

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { SAMPLERS, type SamplerName } from '#pipelines/schedulers/names.ts';
+import { type BankPreview, type BankView, bankView } from './bank-contract.ts';
 import { doctorReport, type ModelDoctorReport } from './doctor-schema.ts';
 import {
   type GuidedPlace,
@@ -17,14 +18,24 @@ import {
   sequenceTracks,
 } from './sequence-contract.ts';
 
-export type { GuidedPlace, GuidedRecord, GuidedStep, ModelDoctorReport, SamplerName, Sequence, SequenceTracks };
+export type {
+  BankPreview,
+  BankView,
+  GuidedPlace,
+  GuidedRecord,
+  GuidedStep,
+  ModelDoctorReport,
+  SamplerName,
+  Sequence,
+  SequenceTracks,
+};
 
 /**
  * Everything a window can ask of the engine, and everything the engine tells a window. One file, imported by both sides:
  * inputs are parsed on the engine side; errors travel as `{ code, message, hint }`; pictures travel by URL (`/blob/<sha256>`).
  */
 
-export const jobKind = z.enum(['generate', 'tune', 'compare', 'verify', 'score', 'reproduce']);
+export const jobKind = z.enum(['generate', 'tune', 'compare', 'verify', 'score', 'reproduce', 'bank']);
 export const jobState = z.enum(['queued', 'running', 'paused', 'done', 'failed', 'cancelled', 'set-aside']);
 
 const plainError = z.object({ code: z.string(), message: z.string(), hint: z.string() });
@@ -319,6 +330,15 @@ export const generateInput = z.object({
 });
 export type SteeringInput = z.infer<typeof steering>;
 
+/** What decides the plain samples of a bank; see `pipelines/bank/key.ts`. */
+const bankOf = z.discriminatedUnion('makes', [
+  generateInput
+    .pick({ modelId: true, adapterId: true, prompts: true, negativePrompt: true, steps: true, scheduler: true })
+    .extend(generateInput.pick({ eta: true, guidanceScale: true, clipSkip: true, width: true, height: true }).shape)
+    .extend({ makes: z.literal('pictures') }),
+  sequencesInput.omit({ count: true, seed: true }).extend({ makes: z.literal('sequences') }),
+]);
+
 /** What the work of a batch comes to, before it starts. */
 export const generateEstimate = z.object({
   /** Runs of the denoiser without steering; guidance is not counted. */
@@ -483,7 +503,7 @@ export const procedures = {
   'jobs.stopAndKeep': { input: id, output: job },
   'generate.start': { input: generateInput, output: job },
   /** Opens what the first picture needs before it is asked for, unless something runs or memory is short. */
-  'generate.warm': { input: generateInput.pick({ modelId: true, adapterId: true }), output: empty },
+  'generate.warm': { input: generateInput.pick({ modelId: true, adapterId: true, clipSkip: true }), output: empty },
   'generate.estimate': {
     input: generateInput.pick({ prompts: true, count: true, steps: true, steering: true }),
     output: generateEstimate,
@@ -510,6 +530,16 @@ export const procedures = {
       ),
       rewards: z.array(z.object({ reward: z.string(), description: z.string() })),
     }),
+  },
+  /** Plain samples of what a form says, kept for looking at rewards, and what steering by one of them is expected to do. */
+  'banks.show': {
+    input: z.object({ of: bankOf, reward: z.string().min(1), alpha: z.number().positive().nullable().default(null) }),
+    output: bankView,
+  },
+  /** Makes what the bank lacks to have `count` samples, and scores them: a job. */
+  'banks.make': {
+    input: z.object({ of: bankOf, reward: z.string().min(1), count: z.number().int().min(1).max(100_000) }),
+    output: job,
   },
   /** Writes sequences: a job that generates. */
   'sequences.start': { input: sequencesInput.extend({ steering: steering.nullable().default(null) }), output: job },

@@ -44,6 +44,7 @@ const placeOfKind: Readonly<Record<Job['kind'], Place>> = {
   verify: 'models',
   score: 'gallery',
   reproduce: 'generate',
+  bank: 'generate',
 };
 
 const newestFirst = <T extends { readonly createdAt: string }>(list: readonly T[]): T[] =>

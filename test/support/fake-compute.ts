@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { NorthlightError } from '#models/errors.ts';
 import { writeFileAtomic } from '#models/files.ts';
 import type { FromCompute, JobContext, JobFunction, JobSpec, ToCompute } from '#pipelines/engine/job-protocol.ts';
+import { bankPayload } from '#pipelines/engine/jobs/bank-payload.ts';
 import {
   comparePayload,
   estimatePayload,
@@ -183,7 +184,12 @@ const models = {
   close: async () => {},
 };
 
-const jobs: Record<JobSpec['kind'], JobFunction> = { generate, compare, tune, verify, score, reproduce, estimate };
+/** Makes nothing. */
+const bank: JobFunction = async (raw) => ({ key: bankPayload.parse(raw).key, samples: 0 });
+
+const jobs: Record<JobSpec['kind'], JobFunction> = {
+  ...{ generate, compare, tune, verify, score, reproduce, estimate, bank },
+};
 
 runCompute(
   {

@@ -2,6 +2,7 @@ import type { EngineContext } from '#pipelines/engine/context.ts';
 import type { Output, ParsedInput, ProcedureName } from '#pipelines/engine/contract.ts';
 import { adapters } from './adapters.ts';
 import { app } from './app.ts';
+import { banks } from './banks.ts';
 import { compare } from './compare.ts';
 import { generate } from './generate.ts';
 import { jobs } from './jobs.ts';
@@ -28,5 +29,6 @@ export const handlers: {
   ...runs,
   ...adapters,
   ...compare,
+  ...banks,
   ...pictures,
 };

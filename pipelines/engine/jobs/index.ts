@@ -1,6 +1,7 @@
 import { loadRuntime } from '#models/runtime/session.ts';
 import type { JobFunction, JobSpec } from '#pipelines/engine/job-protocol.ts';
 import type { ComputeWork } from '#pipelines/engine/run-compute.ts';
+import { bank } from './bank.ts';
 import { compare } from './compare.ts';
 import { JobStopped } from './control.ts';
 import { estimate } from './estimate.ts';
@@ -31,6 +32,7 @@ export const jobs: Record<JobSpec['kind'], JobFunction> = {
   score: stoppable(score),
   reproduce: stoppable(reproduce),
   estimate: stoppable(estimate),
+  bank: stoppable(bank),
 };
 
 const models = createKeptModel();

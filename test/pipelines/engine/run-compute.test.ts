@@ -21,7 +21,16 @@ beforeEach(() => {
   key = 'a model';
   const job: JobFunction = (_payload, context) =>
     new Promise((end, fail) => void begun.push({ context, end: (result) => end(result), fail }));
-  const jobs = { generate: job, tune: job, compare: job, verify: job, score: job, reproduce: job, estimate: job };
+  const jobs = {
+    generate: job,
+    tune: job,
+    compare: job,
+    verify: job,
+    score: job,
+    reproduce: job,
+    estimate: job,
+    bank: job,
+  };
   const models = {
     get key() {
       return key;

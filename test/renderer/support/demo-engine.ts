@@ -132,6 +132,7 @@ function jobs(stepMs: number): Record<JobSpec['kind'], JobFunction> {
     verify: async () => ({ difference: 1.2e-7, effect: 0.4 }),
     score,
     reproduce,
+    bank: async () => ({}),
     estimate: async () => ({
       ...{ peakBytes: 1.4e9, budgetBytes: 8e9, secondsPerUpdate: 12, totalSeconds: 720, parts: 1 },
       memory: { kind: 'flat' },
