@@ -33,7 +33,7 @@ const CASES = {
   spare: () => sleep(READY_MS),
   /** It has opened the model, and has made nothing yet. */
   ahead: async (engine: Engine) => {
-    await engine.call('generate.warm', { modelId: MODEL, adapterId: null });
+    await engine.call('generate.warm', { modelId: MODEL });
     await sleep(READY_MS);
   },
   /** It has just made a picture with the model. */

@@ -7,7 +7,7 @@ import { createNodeHost } from '#pipelines/engine/hosts/node-host.ts';
 import type { FromCompute, JobSpec } from '#pipelines/engine/job-protocol.ts';
 import { jobs } from '#pipelines/engine/jobs/index.ts';
 import type { GeneratePayload } from '#pipelines/engine/jobs/payloads.ts';
-import { firstModelOf } from '#pipelines/engine/jobs/wanted-model.ts';
+import { wantModel } from '#pipelines/engine/jobs/wanted-model.ts';
 import { createWarmHost } from '#pipelines/engine/warm-host.ts';
 import { randomLora } from '#test/models/training/lora-network.ts';
 import { generated, TINY, temporaryFolder, testEngine } from '#test/support/engine.ts';
@@ -84,7 +84,7 @@ test('a process that has made other pictures makes the same files as a new one, 
   };
 
   // Files are named by the hash of their bytes, and a picture holds its settings.
-  host.warm(firstModelOf({ jobId: '', kind: 'generate', project: '', payload, threads: 1 })!);
+  host.warm(wantModel(modelPath, null, 1));
   const ahead = await inProcess({});
   expect(ahead.last).toEqual({ t: 'done', result: { count: 4 } });
   expect(ahead.files).toHaveLength(4);
