@@ -66,11 +66,11 @@ export const generate: Handlers<'generate'> = {
     return queue.get(job.id);
   },
 
-  'generate.warm': async ({ modelId, adapterId }, { project, catalog, host, threads }) => {
+  'generate.warm': async ({ modelId, adapterId, clipSkip }, { project, catalog, host, threads }) => {
     const { path, sizeBytes, sampling } = await catalog.usable(modelId);
     const adapter = adapterPath(project, adapterId, modelId);
     const makesPictures = sampling !== null;
-    if (makesPictures && sizeBytes <= freemem() / WARM_SHARE) host.warm(wantModel(path, adapter, threads));
+    if (makesPictures && sizeBytes <= freemem() / WARM_SHARE) host.warm(wantModel(path, adapter, threads, clipSkip));
     return {};
   },
 

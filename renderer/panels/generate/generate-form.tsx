@@ -52,10 +52,10 @@ export function GenerateForm() {
   useEffect(() => followModelId(model?.id ?? null), [model?.id]);
   const prompts = promptLines(form.prompts);
   const counts = useTokenCounts(modelId, prompts);
-  useWarmModel(modelId, adapterId, form.prompts);
   const examples = (model?.examplePrompts ?? []).filter((prompt) => !prompts.includes(prompt)).slice(0, 3);
   const problems = formProblems(form, sampling);
   const input = generateInput(form, modelId, adapterId, sampling);
+  useWarmModel(modelId, adapterId, input?.clipSkip ?? 1, form.prompts);
   const { estimate, error: refused } = useEstimate(input);
   const schedulers = schedulersOf(form, sampling);
   const pictures = prompts.length * (form.count ?? 0);

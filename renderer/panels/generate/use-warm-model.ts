@@ -8,13 +8,18 @@ const PAUSE_MS = 300;
  * Has the model opened before the first picture is asked for, and kept open while somebody works on the prompts. It is a help,
  * not a need: what is wrong with a model is said when it is used.
  */
-export function useWarmModel(modelId: string | null, adapterId: string | null, prompts: string): void {
+export function useWarmModel(
+  modelId: string | null,
+  adapterId: string | null,
+  clipSkip: number,
+  prompts: string,
+): void {
   // biome-ignore lint/correctness/useExhaustiveDependencies: each change of the prompts asks again.
   useEffect(() => {
     if (modelId === null) return;
     const timer = setTimeout(() => {
-      engine.call('generate.warm', { modelId, adapterId }).catch(() => {});
+      engine.call('generate.warm', { modelId, adapterId, clipSkip }).catch(() => {});
     }, PAUSE_MS);
     return () => clearTimeout(timer);
-  }, [modelId, adapterId, prompts]);
+  }, [modelId, adapterId, clipSkip, prompts]);
 }
