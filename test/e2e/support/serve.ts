@@ -6,8 +6,8 @@ import { isStale } from '#build/scripts/stale.ts';
 /** `northlight serve` as a person starts it. */
 export interface Serving {
   readonly url: string;
-  /** The compute process of the running job; undefined when none runs. */
-  computePid(): number | undefined;
+  /** All compute processes: that of the running job, and those that wait for one. */
+  computePids(): number[];
   /** Ends it as Ctrl-C does; resolves with its exit code. */
   stop(): Promise<number | null>;
   /** What it wrote to standard error. */
@@ -41,13 +41,12 @@ export async function serve(project: string): Promise<Serving> {
   });
   return {
     url,
-    computePid() {
+    computePids() {
       const processes = execFileSync('ps', ['-A', '-o', 'pid=,ppid=,args='], { encoding: 'utf8' });
-      const line = processes.split('\n').find((l) => {
-        const [, parent] = l.trim().split(/\s+/);
-        return Number(parent) === child.pid && l.includes('compute.ts');
+      return processes.split('\n').flatMap((line) => {
+        const [pid, parent] = line.trim().split(/\s+/).map(Number);
+        return parent === child.pid && line.includes('compute.ts') ? [pid!] : [];
       });
-      return line === undefined ? undefined : Number(line.trim().split(/\s+/)[0]);
     },
     stop() {
       child.kill('SIGINT');
