@@ -10,6 +10,7 @@ export const commands: Readonly<Record<string, () => Promise<Command>>> = {
   'bank make': async () => (await import('./bank-make.ts')).bankMake as Command,
   'bank show': async () => (await import('./bank-show.ts')).bankShow as Command,
   'bank tilt': async () => (await import('./bank-tilt.ts')).bankTilt as Command,
+  'value train': async () => (await import('./value-train.ts')).valueTrain as Command,
   score: async () => (await import('./score.ts')).score as Command,
   tune: async () => (await import('./tune.ts')).tune as Command,
   train: async () => (await import('./train.ts')).train as Command,

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { readSafetensors } from '#models/tensor/safetensors.ts';
 import { readPictureSettings } from '#pipelines/images/settings/index.ts';
 import { runCli } from '#test/pipelines/cli/run-cli.ts';
+import { writeTinyScorer } from '#test/support/reward-models.ts';
 import { writeTinyMaskedModel } from '#test/support/tiny-sequence-model.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'northlight-sample-steered-'));
@@ -118,5 +119,26 @@ describe('what cannot be steered is refused by name', () => {
       'unipc',
     );
     expect(error).toMatch(/remembers earlier steps/);
+  });
+});
+
+describe('led by a gradient', () => {
+  const scorer = () => writeTinyScorer(at('scorer'), { dims: ['B', 40, 4], sizes: [1, 40, 4] });
+  const led = (out: string, ...rest: string[]) =>
+    run(at('dna'), out, '--count', '6', '--class', 'K562', '--steps', '8', '--reward', `onnx:${scorer()}`, ...rest);
+
+  test('sequences have more of an ONNX reward', async () => {
+    const plain = await led('g-plain');
+    const steered = await led('g-led', '--decode', 'gradient', '--alpha', '0.2');
+    expect(steered.rewards.mean).toBeGreaterThan(plain.rewards.mean + 0.1);
+    // As many calls of the denoiser, but where fewer or more positions were open.
+    expect(steered.denoiserCalls).toBeLessThanOrEqual(6 * 8);
+  });
+
+  test('a reward without one is refused, and told what to do', async () => {
+    const base = ['--model', at('dna'), '--class', 'K562', '--steps', '4', '--decode', 'gradient'];
+    expect(await refused(...base, '--reward', 'gc')).toMatch(/No gradient of this reward[\s\S]*svdd-pm/);
+    const ids = writeTinyScorer(at('wrong'), { dims: ['B', 39, 4], sizes: [1, 39, 4] });
+    expect(await refused(...base, '--reward', `onnx:${ids}`)).toContain('takes 39');
   });
 });
