@@ -35,7 +35,7 @@ export type {
  * inputs are parsed on the engine side; errors travel as `{ code, message, hint }`; pictures travel by URL (`/blob/<sha256>`).
  */
 
-export const jobKind = z.enum(['generate', 'tune', 'compare', 'verify', 'score', 'reproduce', 'bank']);
+export const jobKind = z.enum(['generate', 'tune', 'compare', 'verify', 'score', 'reproduce', 'bank', 'dry-step']);
 export const jobState = z.enum(['queued', 'running', 'paused', 'done', 'failed', 'cancelled', 'set-aside']);
 
 const plainError = z.object({ code: z.string(), message: z.string(), hint: z.string() });
@@ -57,6 +57,8 @@ export const job = z.object({
   error: plainError.nullable(),
   /** Jobs that generate: what. */
   makes: z.enum(['pictures', 'sequences']),
+  /** The model it works with; empty for none. */
+  modelId: z.string(),
   /** What it made or works on: run, session. */
   runId: z.string().nullable(),
   sessionId: z.string().nullable(),
@@ -97,6 +99,24 @@ export const sample = z.object({
   createdAt: z.string(),
 });
 export type Sample = z.infer<typeof sample>;
+
+/** What one small step through a whole model showed on this machine. */
+export const dryStepReport = z.discriminatedUnion('ran', [
+  z.object({
+    ran: z.literal(true),
+    /** Opening all its networks. */
+    loadSeconds: z.number(),
+    /** Reading a prompt, one call of the denoiser, and decoding. */
+    seconds: z.number(),
+    /** False: there were values that are no numbers. */
+    finite: z.boolean(),
+    /** Pixels of what was made. */
+    width: z.number().int(),
+    height: z.number().int(),
+  }),
+  z.object({ ran: z.literal(false), error: plainError }),
+]);
+export type DryStepReport = z.infer<typeof dryStepReport>;
 
 export const model = z.object({
   id: z.string(),
@@ -139,6 +159,8 @@ export const model = z.object({
   /** How sequences are made with it; null where none can be. */
   sequence: sequenceSampling.nullable(),
   usable: z.boolean(),
+  /** Null: not tried yet. */
+  dryStep: dryStepReport.nullable(),
   /** What is wrong or missing, each with its fix. Empty when usable. */
   problems: z.array(z.object({ message: z.string(), hint: z.string() })),
   description: z.string(),
@@ -481,7 +503,17 @@ export const procedures = {
   'app.providers': { input: empty, output: z.array(providerReport) },
   'models.list': { input: empty, output: z.array(model) },
   /** With `copy` the folder is copied into the project first; `modelCopy` events tell how far it is. */
-  'models.add': { input: z.object({ path: z.string(), copy: z.boolean().default(false) }), output: model },
+  'models.add': {
+    input: z.object({
+      path: z.string(),
+      copy: z.boolean().default(false),
+      /** Then one small step is tried, as a job of its own, where the model can make pictures and memory is not short. */
+      dryStep: z.boolean().default(false),
+    }),
+    output: model,
+  },
+  /** One small step of a model of pictures: a job. A `model` event tells what it showed. */
+  'models.dryStep': { input: id, output: job },
   'models.cancelCopy': { input: empty, output: empty },
   /** Takes it off the list. `deleteCopy` also deletes the files of a model that was copied in. */
   'models.remove': { input: id.extend({ deleteCopy: z.boolean().default(false) }), output: empty },
@@ -772,7 +804,7 @@ export const events = {
   run: run,
   /** How far copying a model into the project is. */
   modelCopy: z.object({ path: z.string(), doneBytes: z.number(), totalBytes: z.number() }),
-  /** A model of which more is known now: its hash. */
+  /** A model of which more is known now: its hash, or what a step showed. */
   model: model,
 } as const;
 export type EventName = keyof typeof events;

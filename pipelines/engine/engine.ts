@@ -79,6 +79,7 @@ export function createEngine(options: EngineOptions): Engine {
       job: (job) => {
         if (job.kind === 'compare' && job.state === 'cancelled') endBlindEarly(project, emit, job.sessionId);
         emit('job', job);
+        if (job.kind === 'dry-step' && job.state === 'done') void tellModel(job.modelId);
         emitRun(project, emit, job.runId);
       },
       event: (row, topic, data) => handleJobEvent(project, emit, row, topic, data),
@@ -92,6 +93,13 @@ export function createEngine(options: EngineOptions): Engine {
     options.modelLook ?? familiesLook,
     (model) => emit('model', model),
   );
+  const tellModel = async (id: string) => {
+    try {
+      emit('model', await catalog.get(id));
+    } catch {
+      // It was taken off the list meanwhile.
+    }
+  };
   const context: EngineContext = {
     project,
     queue,

@@ -7,6 +7,7 @@ import { readAt, replaceFile, sha256File, withFile } from '#models/files.ts';
 import { adapters } from '#pipelines/store/adapters.ts';
 import { newId } from '#pipelines/store/ids.ts';
 import type { JobRow } from '#pipelines/store/jobs.ts';
+import { modelReports } from '#pipelines/store/model-reports.ts';
 import type { Project } from '#pipelines/store/project.ts';
 import { runs, strips } from '#pipelines/store/runs.ts';
 import { samples } from '#pipelines/store/samples.ts';
@@ -15,7 +16,15 @@ import { sequences } from '#pipelines/store/sequences.ts';
 import { sessions, trials } from '#pipelines/store/sessions.ts';
 import { addBlindSample } from './blind.ts';
 import type { EngineContext } from './context.ts';
-import { comparePayload, generatePayload, jobEvents, tuneResult, verifyResult } from './jobs/payloads.ts';
+import { dryStepReport } from './contract.ts';
+import {
+  comparePayload,
+  dryStepPayload,
+  generatePayload,
+  jobEvents,
+  tuneResult,
+  verifyResult,
+} from './jobs/payloads.ts';
 import { type SequenceBatch, sequenceBatch, sequencesPayload } from './jobs/sequence-payload.ts';
 import { viewPlan, viewRun, viewSample, viewSession } from './views.ts';
 
@@ -144,6 +153,10 @@ function addSequences(project: Project, emit: Emit, job: JobRow, batch: Sequence
 /** Runs inside the transaction that marks the job done. */
 export function handleJobDone(project: Project, job: JobRow, result: unknown): void {
   if (job.kind === 'tune' && job.runId !== null) keepAdapter(project, job, job.runId, tuneResult.parse(result));
+  if (job.kind === 'dry-step') {
+    const { modelPath, stamp } = dryStepPayload.parse(job.payload);
+    modelReports.putDryStep(project.db, modelPath, stamp, dryStepReport.parse(result));
+  }
   if (job.kind === 'verify' && job.origin.adapterId !== null) {
     adapters.verified(project.db, job.origin.adapterId, verifyResult.parse(result).difference);
   }

@@ -102,6 +102,7 @@ export function createJobQueue(options: {
       createdAt: row.createdAt,
       crashes: row.crashes,
       error: row.error,
+      modelId: row.origin.modelId,
       makes: row.origin.makes ?? 'pictures',
       runId: row.runId,
       sessionId: row.sessionId,

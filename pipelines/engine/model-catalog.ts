@@ -13,11 +13,11 @@ import type { Db } from '#pipelines/store/db.ts';
 import { newId } from '#pipelines/store/ids.ts';
 import { modelReports } from '#pipelines/store/model-reports.ts';
 import { type ModelRow, models } from '#pipelines/store/models.ts';
-import type { Model } from './contract.ts';
+import { type DryStepReport, dryStepReport, type Model } from './contract.ts';
 import { doctorReport, type ModelDoctorReport } from './doctor-schema.ts';
 
 /** What a list shows of a model; see `models/families/inspect-folder.ts`. */
-export type ModelReport = Omit<Model, 'id' | 'bundled' | 'path' | 'copied'>;
+export type ModelReport = Omit<Model, 'id' | 'bundled' | 'path' | 'copied' | 'dryStep'>;
 
 /** How models are looked into; replaced in tests of the engine alone. */
 export interface ModelLook {
@@ -38,6 +38,8 @@ export interface ModelCatalog {
   usable(id: string): Promise<Model>;
   /** All that is known of a model. @throws NorthlightError `models/unknown` */
   report(id: string): Promise<ModelDoctorReport>;
+  /** Of its files as they are; equal while nobody has changed them. @throws NorthlightError `models/unknown` */
+  stamp(id: string): Promise<string>;
   /** Its hash, waited for when it is not known yet. @throws NorthlightError `models/unknown` */
   hash(id: string): Promise<string>;
   add(path: string): Promise<Model>;
@@ -71,16 +73,19 @@ export function createModelCatalog(
     if (!known) models.put(db, { id: `model-bundled-${basename(path)}`, path, bundled: true });
   }
 
-  const examine = async (path: string): Promise<{ report: ModelDoctorReport; stamp: string; hash: string }> => {
+  const examine = async (path: string): Promise<Examined> => {
     const stamp = `${look.stamp(path)} ${programVersion()}`;
     const kept = modelReports.get(db, path);
     const parsed = kept?.stamp === stamp ? doctorReport.safeParse(kept.report) : undefined;
-    if (kept && parsed?.success) return { report: parsed.data, stamp, hash: kept.hash };
+    if (kept && parsed?.success) {
+      const dryStep = dryStepReport.safeParse(kept.dryStep).data ?? null;
+      return { report: parsed.data, stamp, hash: kept.hash, dryStep };
+    }
     const report = await look.examine(path);
     // What is wrong may lie in files that the stamp does not cover: it is looked at again.
     if (report.usable) modelReports.put(db, path, stamp, report);
     else modelReports.remove(db, path);
-    return { report, stamp, hash: '' };
+    return { report, stamp, hash: '', dryStep: null };
   };
 
   /** One model after another: two at once would only share the disk. */
@@ -102,8 +107,9 @@ export function createModelCatalog(
 
   const view = async (row: ModelRow): Promise<Model> => {
     try {
-      const { report, stamp, hash } = await examine(row.path);
-      const model = { ...listed(report), hash, id: row.id, bundled: row.bundled, path: row.path, copied: copied(row) };
+      const { report, stamp, hash, dryStep } = await examine(row.path);
+      const { id, bundled, path } = row;
+      const model = { ...listed(report), hash, dryStep, id, bundled, path, copied: copied(row) };
       if (report.usable && hash === '') {
         hashLater(row.path, stamp).then(
           (found) => changed({ ...model, hash: found }),
@@ -141,6 +147,7 @@ export function createModelCatalog(
       );
     },
     report: async (id) => (await examine(find(id).path)).report,
+    stamp: async (id) => (await examine(find(id).path)).stamp,
     hash: async (id) => {
       const { path } = find(id);
       const { stamp, hash } = await examine(path);
@@ -173,6 +180,15 @@ export function createModelCatalog(
     },
     close: () => closing.abort(),
   };
+}
+
+/** What is known of a folder's files. */
+interface Examined {
+  readonly report: ModelDoctorReport;
+  readonly stamp: string;
+  /** Empty while it is not known. */
+  readonly hash: string;
+  readonly dryStep: DryStepReport | null;
 }
 
 /** What a list shows of a report. */
@@ -259,6 +275,7 @@ function unreadable(row: ModelRow, copied: boolean, error: unknown): Model {
     sampling: null,
     sequence: null,
     usable: false,
+    dryStep: null,
     problems: [{ message, hint: hint || 'Put the folder back, or remove the model from the list.' }],
     description: '',
     examplePrompts: [],

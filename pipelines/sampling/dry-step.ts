@@ -17,15 +17,24 @@ export interface DryStep {
   readonly height: number;
 }
 
+/** What is done next, and how many of `total` things are. May throw to stop. */
+type Report = (stage: string, done: number, total: number) => void;
+
 /**
  * Sends one sample of the smallest size through the text encoders, the denoiser and the decoder of an image model.
  * @throws {NorthlightError} of the folder or the runtime, naming what does not run.
  */
-export async function dryStep(directory: string, options: PipelineOptions = {}): Promise<DryStep> {
+export async function dryStep(
+  directory: string,
+  options: PipelineOptions = {},
+  report: Report = () => {},
+): Promise<DryStep> {
   const started = performance.now();
+  report('opening the networks', 0, 3);
   const pipeline = await loadPipeline(directory, options);
   try {
     const loadSeconds = since(started);
+    report('one step', 1, 3);
     const { size, denoiser: plan } = pipeline.model;
     const side = { width: size.free ? size.multiple : size.width, height: size.free ? size.multiple : size.height };
     const begun = performance.now();
@@ -41,6 +50,7 @@ export async function dryStep(directory: string, options: PipelineOptions = {}):
     const output = await denoiser.predict(noise, MIDDLE, [condition!]);
     // Of such a sample the decoder would only say that it is not its fault.
     if (!output.every(Number.isFinite)) return { loadSeconds, seconds: since(begun), finite: false, dims, ...side };
+    report('decoding', 2, 3);
     const { data, width, height } = await pipeline.decode(output, dims);
     return { loadSeconds, seconds: since(begun), finite: data.every(Number.isFinite), dims, width, height };
   } finally {

@@ -44,6 +44,7 @@ const placeOfKind: Readonly<Record<Job['kind'], Place>> = {
   verify: 'models',
   score: 'gallery',
   reproduce: 'generate',
+  'dry-step': 'models',
   bank: 'generate',
 };
 

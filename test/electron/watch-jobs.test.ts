@@ -14,6 +14,7 @@ const job = (id: string, state: Job['state'], done = 0, total = 10): Job => ({
   createdAt: '',
   crashes: 0,
   error: null,
+  modelId: 'model-1',
   makes: 'pictures',
   runId: null,
   sessionId: null,

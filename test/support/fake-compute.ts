@@ -8,6 +8,7 @@ import type { FromCompute, JobContext, JobFunction, JobSpec, ToCompute } from '#
 import { bankPayload } from '#pipelines/engine/jobs/bank-payload.ts';
 import {
   comparePayload,
+  dryStepPayload,
   estimatePayload,
   generatePayload,
   reproducePayload,
@@ -184,11 +185,18 @@ const models = {
   close: async () => {},
 };
 
+const dryStep: JobFunction = async (raw, context) => {
+  if (dryStepPayload.parse(raw).modelPath.includes('wait')) {
+    await waitOnce(join(context.project, 'jobs', `waited-${context.jobId}`), context);
+  }
+  return { ran: true, loadSeconds: 1, seconds: 0.5, finite: true, width: 8, height: 8 };
+};
+
 /** Makes nothing. */
 const bank: JobFunction = async (raw) => ({ key: bankPayload.parse(raw).key, samples: 0 });
 
 const jobs: Record<JobSpec['kind'], JobFunction> = {
-  ...{ generate, compare, tune, verify, score, reproduce, estimate, bank },
+  ...{ generate, compare, tune, verify, score, reproduce, estimate, bank, 'dry-step': dryStep },
 };
 
 runCompute(

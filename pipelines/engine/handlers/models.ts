@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { NorthlightError } from '#models/errors.ts';
 import type { EngineContext, Handlers } from '#pipelines/engine/context.ts';
 import { copyModelFolder } from '#pipelines/engine/copy-model.ts';
+import { startDryStep, tryNewModel } from '#pipelines/engine/start-dry-step.ts';
 import { askTokenCounts } from '#pipelines/engine/token-counter.ts';
 import { jobs } from '#pipelines/store/jobs.ts';
 
@@ -39,7 +40,19 @@ const PROGRESS_MS = 100;
 
 export const models: Handlers<'models'> = {
   'models.list': (_input, { catalog }) => catalog.list(),
-  'models.add': ({ path, copy }, context) => (copy ? addCopy(path, context) : context.catalog.add(path)),
+  'models.add': async ({ path, copy, dryStep }, context) => {
+    const model = await (copy ? addCopy(path, context) : context.catalog.add(path));
+    if (dryStep) await tryNewModel(context, model);
+    return model;
+  },
+  'models.dryStep': async ({ id }, context) => {
+    const model = await context.catalog.usable(id);
+    if (model.sampling !== null) return startDryStep(context, model);
+    throw new NorthlightError(
+      'models/no-dry-step',
+      `"${model.name}" does not make pictures; only models of pictures are tried by one step.`,
+    );
+  },
   'models.cancelCopy': (_input, context) => {
     copying.get(context)?.abort();
     return {};

@@ -4,6 +4,7 @@ import type { ComputeWork } from '#pipelines/engine/run-compute.ts';
 import { bank } from './bank.ts';
 import { compare } from './compare.ts';
 import { JobStopped } from './control.ts';
+import { tryDryStep } from './dry-step.ts';
 import { estimate } from './estimate.ts';
 import { generate } from './generate.ts';
 import { createKeptModel } from './kept-model.ts';
@@ -33,6 +34,7 @@ export const jobs: Record<JobSpec['kind'], JobFunction> = {
   reproduce: stoppable(reproduce),
   estimate: stoppable(estimate),
   bank: stoppable(bank),
+  'dry-step': stoppable(tryDryStep),
 };
 
 const models = createKeptModel();

@@ -78,6 +78,10 @@ export const scoreItem = z.union([
   z.object({ seq: z.number().int(), hash: z.string(), prompt: z.string() }),
 ]);
 
+/** `stamp` is of the files that the result is true of. */
+export const dryStepPayload = z.object({ modelPath: z.string(), stamp: z.string() });
+export type DryStepPayload = z.infer<typeof dryStepPayload>;
+
 export const reproducePayload = z.object({
   picturePath: z.string(),
   modelPath: z.string(),

@@ -9,6 +9,7 @@ import { engine } from '#renderer/state/engine.ts';
 import { go } from '#renderer/state/navigation.ts';
 import { useAction } from '#renderer/state/use-action.ts';
 import { ComponentTable } from './component-table.tsx';
+import { DryStep } from './dry-step.tsx';
 import { ProviderOutlook } from './provider-outlook.tsx';
 import { RemoveDialog } from './remove-dialog.tsx';
 import { useReport } from './use-report.ts';
@@ -73,6 +74,7 @@ export function ModelCard({ model }: { model: Model }) {
           ].join(' · ')}
         </p>
       )}
+      {model.usable && model.sampling && <DryStep model={model} />}
       {report && report.components.length > 0 && (
         <>
           <Fold title="Parts" testId="model-parts">

@@ -25,7 +25,7 @@ export function ModelsPanel() {
 
   const add = (folder: string) =>
     action.run(async () => {
-      const model = await engine.call('models.add', { path: folder.trim(), copy });
+      const model = await engine.call('models.add', { path: folder.trim(), copy, dryStep: true });
       await refreshModels(engine);
       setPath('');
       say(model.usable ? `Added ${model.name}` : `Added ${model.name}; it needs a fix before it can be used`);

@@ -38,7 +38,7 @@ const model: Model = {
     sequence: null,
     usable: true,
   },
-  ...{ problems: [], description: '', examplePrompts: [] },
+  ...{ problems: [], description: '', examplePrompts: [], dryStep: null },
 };
 const adapter: Adapter = {
   ...{ id: 'a1', name: 'Ink', modelId: 'm1', runId: null, hash: 'ab'.repeat(32), path: '', rank: 4 },
