@@ -37,6 +37,7 @@ import { RecallNote } from './recall-note.tsx';
 import { schedulerNamed } from './schedulers.ts';
 import { StartPicture } from './start-picture.tsx';
 import { SteerFields } from './steer-fields.tsx';
+import { picturesOf } from './use-bank.ts';
 import { useEstimate } from './use-estimate.ts';
 import { useTokenCounts } from './use-token-counts.ts';
 import { useWarmModel } from './use-warm-model.ts';
@@ -204,6 +205,7 @@ export function GenerateForm() {
         <SteerFields
           of="pictures"
           steering={form.steering}
+          bank={picturesOf(input)}
           change={(steering) => edit(steering ? { steering, start: null } : { steering })}
         />
         {keepsNothing(form) === null && (

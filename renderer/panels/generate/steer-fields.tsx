@@ -6,15 +6,19 @@ import { SelectField } from '#renderer/components/select-field.tsx';
 import { TextField } from '#renderer/components/text-field.tsx';
 import { type FieldValue, fieldLabel } from '#renderer/logic/fields.ts';
 import { useApp } from '#renderer/state/app.ts';
+import { BankPreview } from './bank-preview.tsx';
 import type { GenerateForm } from './generate-store.ts';
 import { loadChoices, type Steered, useSteer } from './steer-store.ts';
 import { StrengthField } from './strength-field.tsx';
+import type { BankOf } from './use-bank.ts';
 
 export type Steering = GenerateForm['steering'];
 
 interface Props {
   readonly of: Steered;
   readonly steering: Steering;
+  /** Plain samples of the form, to see what steering would do; null while it is not complete. */
+  readonly bank: BankOf | null;
   change(steering: Steering): void;
 }
 
@@ -22,7 +26,7 @@ interface Props {
 const WRITTEN = 'motif:TGASTCA';
 
 /** A reward to follow while samples are made, and how: nothing more than a choice of none while it is none. */
-export function SteerFields({ of, steering, change }: Props) {
+export function SteerFields({ of, steering, bank, change }: Props) {
   const phase = useApp((s) => s.connection.phase);
   const choices = useSteer((s) => s.choices[of]);
   const error = useSteer((s) => s.error);
@@ -98,6 +102,14 @@ export function SteerFields({ of, steering, change }: Props) {
               alpha={Number(option('alpha', alpha.default))}
               help={alpha.description}
               onChange={(value) => setOption('alpha', value)}
+            />
+          )}
+          {bank && steering.reward !== '' && (
+            <BankPreview
+              of={bank}
+              reward={steering.reward}
+              alpha={alpha ? Number(option('alpha', alpha.default)) || null : null}
+              onAlpha={(value) => setOption('alpha', value)}
             />
           )}
           {rest.length > 0 && (

@@ -1,0 +1,25 @@
+import type { BankPreview, BankView } from '#pipelines/engine/contract.ts';
+import { formatCount, formatDuration, formatNumber } from './format.ts';
+
+/** What making so many samples more comes to. */
+export function makingWords(view: BankView, count: number): string {
+  const missing = count - view.samples;
+  const runs = `${formatCount(missing * view.callsPerSample)} runs of the network`;
+  if (view.secondsPerSample === null) return runs;
+  return `${runs}, about ${formatDuration(missing * view.secondsPerSample)}`;
+}
+
+const signed = (value: number) => (value > 0 ? `+${formatNumber(value)}` : formatNumber(value));
+
+/** What following the reward with this α would do to its mean. */
+export function gainWords({ plain, tilted, gain }: BankPreview): string {
+  return `${formatNumber(plain.mean)} → ${formatNumber(tilted.mean)} on average (${signed(Number(gain.toPrecision(2)))})`;
+}
+
+/** How far that is from what the model makes by itself, in words. */
+export function distanceWords({ ess, samples, kl }: BankPreview): string {
+  return `as if ${formatNumber(Number(ess.toPrecision(2)))} of ${samples} were left · ${formatNumber(Number(kl.toPrecision(2)))} nats from plain`;
+}
+
+/** How much more an expected mean is than plain samples have. */
+export const expectedGain = (mean: number, plain: number): string => signed(Number((mean - plain).toPrecision(2)));

@@ -1,0 +1,160 @@
+import type { BankView } from '#pipelines/engine/contract.ts';
+import { Button } from '#renderer/components/button.tsx';
+import { ErrorNote } from '#renderer/components/error-note.tsx';
+import { Fold } from '#renderer/components/fold.tsx';
+import { Progress } from '#renderer/components/progress.tsx';
+import { distanceWords, gainWords, makingWords } from '#renderer/logic/bank-words.ts';
+import { fieldLabel } from '#renderer/logic/fields.ts';
+import { formatNumber } from '#renderer/logic/format.ts';
+import { takeJob } from '#renderer/state/app.ts';
+import { engine } from '#renderer/state/engine.ts';
+import { useAction } from '#renderer/state/use-action.ts';
+import { BankHistogram } from './bank-histogram.tsx';
+import { BankLadder } from './bank-ladder.tsx';
+import { type BankOf, useBank } from './use-bank.ts';
+
+interface Props {
+  readonly of: BankOf;
+  readonly reward: string;
+  /** Null for methods without a temperature. */
+  readonly alpha: number | null;
+  onAlpha(alpha: number): void;
+}
+
+/** What steering by a reward is expected to do, seen on plain samples: made once by a job, kept, and good for every reward. */
+export function BankPreview({ of, reward, alpha, onAlpha }: Props) {
+  const { view, job, error, make } = useBank(of, reward, alpha);
+  const action = useAction();
+  if (error) return <ErrorNote error={error} />;
+  if (!view) return null;
+  const start = (count: number) => void action.run(() => make(count));
+  const next = view.sizes.find((size) => size > view.samples);
+  const { preview } = view;
+  const name = fieldLabel(reward).toLowerCase();
+  return (
+    <section className="bank stack tight" aria-label="What to expect" data-testid="bank">
+      <h3>What to expect</h3>
+      {preview === null && !job && (
+        <p className="small quiet" data-testid="bank-empty">
+          {view.samples === 0
+            ? `How much is there to gain? ${view.sizes[0]} ${of.makes} made without steering show what “${name}” says of the model’s own work, what this strength would change, and what extra work would bring. They are kept and serve every reward.`
+            : `“${name}” has not looked at the ${view.samples} plain ${of.makes} of this model and prompt yet.`}
+        </p>
+      )}
+      {preview && <Found view={view} preview={preview} alpha={alpha} onAlpha={onAlpha} />}
+      {action.error && <ErrorNote error={action.error} dismiss={action.clear} />}
+      {job ? (
+        <>
+          <Progress
+            label={job.title}
+            done={job.done}
+            total={job.total}
+            stage={job.state === 'queued' ? 'waits for its turn' : job.stage}
+            etaSeconds={job.state === 'running' ? job.etaSeconds : null}
+            moving={job.state === 'running'}
+            testId="bank-progress"
+          />
+          <div className="row">
+            {job.state === 'paused' && (
+              <Button
+                size="small"
+                busy={action.busy}
+                onClick={() => void action.run(async () => takeJob(await engine.call('jobs.resume', { id: job.id })))}
+              >
+                Resume
+              </Button>
+            )}
+            <Button
+              size="small"
+              busy={action.busy}
+              title="What is made is kept"
+              data-testid="bank-cancel"
+              onClick={() => void action.run(async () => takeJob(await engine.call('jobs.cancel', { id: job.id })))}
+            >
+              Stop
+            </Button>
+          </div>
+        </>
+      ) : (
+        <Making view={view} makes={of.makes} next={next} busy={action.busy} start={start} />
+      )}
+    </section>
+  );
+}
+
+function Found({
+  view,
+  preview,
+  alpha,
+  onAlpha,
+}: Pick<Props, 'alpha' | 'onAlpha'> & { view: BankView; preview: NonNullable<BankView['preview']> }) {
+  const { suggestedAlpha } = preview;
+  if (suggestedAlpha === null) {
+    return (
+      <p className="small quiet">{`The reward says the same of all ${view.scored}: there is nothing to follow.`}</p>
+    );
+  }
+  return (
+    <>
+      <BankHistogram preview={preview} tilted={alpha !== null} />
+      <p className="small quiet">
+        {alpha === null
+          ? 'As the model makes them'
+          : 'Grey: as the model makes them. Outline: as steering would weight them'}
+      </p>
+      {alpha !== null && (
+        <>
+          <p className="small number" data-testid="bank-gain">
+            {gainWords(preview)}
+          </p>
+          <p className="small quiet number">{distanceWords(preview)}</p>
+          {!preview.reliable && (
+            <p className="small problem" data-testid="bank-unreliable">
+              Unreliable: a few of them carry it. Less strength, or more plain samples, would show more.
+            </p>
+          )}
+          {suggestedAlpha !== preview.alpha && (
+            <Button size="small" data-testid="bank-suggested" onClick={() => onAlpha(suggestedAlpha)}>
+              {`Use α ${formatNumber(suggestedAlpha)}, which fits this reward`}
+            </Button>
+          )}
+        </>
+      )}
+      <Fold title="Extra work → expected gain" testId="bank-ladder-fold">
+        <BankLadder preview={preview} />
+      </Fold>
+    </>
+  );
+}
+
+function Making({
+  view,
+  makes,
+  next,
+  busy,
+  start,
+}: {
+  view: BankView;
+  makes: BankOf['makes'];
+  next: number | undefined;
+  busy: boolean;
+  start(count: number): void;
+}) {
+  const unscored = view.samples - view.scored;
+  if (view.samples > 0 && unscored > 0) {
+    return (
+      <Button size="small" busy={busy} data-testid="bank-score" onClick={() => start(view.samples)}>
+        {`Let it look at ${unscored === view.samples ? 'them' : `${unscored} more`}`}
+      </Button>
+    );
+  }
+  if (next === undefined) return null;
+  return (
+    <>
+      <Button size="small" busy={busy} data-testid="bank-make" onClick={() => start(next)}>
+        {view.samples === 0 ? `Make ${next} plain ${makes}` : `Make ${next - view.samples} more plain ${makes}`}
+      </Button>
+      <p className="small quiet">{makingWords(view, next)}</p>
+    </>
+  );
+}

@@ -1,0 +1,83 @@
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { openWindow, type Window } from './support/browser.ts';
+import { buildWindow, type Serving, serve } from './support/serve.ts';
+
+/** Before a reward steers, plain pictures show what it would do. SCREENSHOTS=folder keeps pictures. */
+
+const LONG = 600_000;
+const folder = mkdtempSync(join(tmpdir(), 'northlight-bank-e2e-'));
+const shots = process.env.SCREENSHOTS;
+
+let window: Window;
+let serving: Serving;
+const id = (name: string) => window.page.getByTestId(name);
+
+async function shoot(name: string): Promise<void> {
+  if (shots === undefined) return;
+  mkdirSync(shots, { recursive: true });
+  await id('bank').scrollIntoViewIfNeeded();
+  await window.page.screenshot({ path: join(shots, `${name}.png`) });
+}
+
+beforeAll(async () => {
+  buildWindow();
+  serving = await serve(join(folder, 'project'));
+  window = await openWindow();
+  await window.page.goto(serving.url);
+  await id('generate-start').waitFor();
+}, LONG);
+
+afterAll(async () => {
+  await window?.close();
+  await serving?.stop();
+  rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
+}, LONG);
+
+test('plain pictures are made once and show what a strength would do, and what extra work would bring', {
+  timeout: LONG,
+}, async () => {
+  await id('prompts').fill('a red tulip in a vase on a cream background');
+  await id('steps').fill('2');
+  await id('guidance').fill('1');
+  await id('steer-by').selectOption('warmth');
+  await id('steer-method').selectOption('svdd-pm');
+  await id('bank-empty').waitFor();
+  expect(await id('bank-empty').textContent()).toMatch(/64 pictures made without steering.*warmth/);
+  await shoot('bank-empty');
+  await id('bank-make').click();
+  await id('bank-progress').waitFor();
+  await shoot('bank-making');
+  await id('bank-gain').waitFor({ timeout: LONG });
+  expect(await id('bank-gain').textContent()).toMatch(/→ .* on average \(\+/);
+  await id('bank-ladder-fold').locator('summary').click();
+  expect(await id('bank-ladder').getByRole('row').count()).toBe(6);
+  await shoot('bank-found');
+  expect(window.complaints).toEqual([]);
+});
+
+test('too much strength is marked, and one click takes the strength that fits', { timeout: LONG }, async () => {
+  await id('steer-strength').fill('12');
+  await id('bank-unreliable').waitFor();
+  await shoot('bank-unreliable');
+  await id('bank-suggested').click();
+  await expect.poll(() => id('bank-suggested').count()).toBe(0);
+  await expect.poll(() => id('bank-unreliable').count()).toBe(0);
+});
+
+test('another reward looks at the same pictures, and what is stopped keeps what was made', {
+  timeout: LONG,
+}, async () => {
+  await id('steer-by').selectOption('contrast');
+  await expect.poll(() => id('bank-empty').textContent()).toMatch(/has not looked at the 64 plain pictures/);
+  await id('bank-score').click();
+  await id('bank-gain').waitFor({ timeout: LONG });
+  await expect.poll(() => id('bank-make').textContent()).toBe('Make 192 more plain pictures');
+  await id('bank-make').click();
+  await id('bank-cancel').click();
+  await id('bank-make').waitFor({ timeout: LONG });
+  await id('bank-gain').waitFor();
+  expect(window.complaints).toEqual([]);
+});
