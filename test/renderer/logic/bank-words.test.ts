@@ -11,7 +11,7 @@ const preview: BankPreview = {
   samples: 64,
   plain: { ...spread, mean: 0.201 },
   tilted: { ...spread, mean: 0.2195 },
-  ...{ alpha: 0.01, suggestedAlpha: 0.01, gain: 0.0185, ess: 27.6, kl: 0.812, reliable: true },
+  ...{ alpha: 0.01, suggestedAlpha: 0.01, gain: 0.0186, ess: 27.6, kl: 0.812, reliable: true },
   histogram: { from: 0, to: 1, plain: [1], tilted: [1] },
   ladder: [],
 };
