@@ -230,7 +230,7 @@ async function compare(c: OnnxCase, parts: Parts, rng: Rng): Promise<CaseResult>
     for (const step of steps) {
       const up = await loss(moved(step));
       const down = await loss(moved(-step));
-      if (![up.sum, down.sum, derivative].every(Number.isFinite)) break;
+      if (![up.sum, down.sum, derivative].every(Number.isFinite)) continue;
       const difference = (up.sum - down.sum) / (2 * step);
       const size = Math.max(norm, Math.abs(difference), 1e-300);
       const miss = Math.abs(difference - derivative);
