@@ -1,6 +1,5 @@
-import { existsSync, mkdirSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { join } from 'node:path';
 import { z } from 'zod';
 import { NorthlightError } from '#models/errors.ts';
 import { bundledModelsFolder } from '#pipelines/cli/bundled.ts';
@@ -9,6 +8,7 @@ import { METHODS, type Method } from './methods/list.ts';
 import { hasPart, type Part, type PartName, readParts, refuseOthers, writePart } from './methods/records.ts';
 import { type OpenSubject, SUBJECTS, type Subject } from './methods/subjects.ts';
 import { legend, rowsOf, tableOf } from './methods/table.ts';
+import { valueNetworkOf } from './methods/values.ts';
 
 export const options = z.strictObject({
   out: z.string().min(1).describe('folder of the parts: what is there is not made again'),
@@ -129,11 +129,7 @@ async function drawPart(
     missing.add(`${subject.name}/${method.name}: no gradient of this reward is known.`);
     return null;
   }
-  const network = join(o.out, 'values', subject.name.replaceAll('/', '.'));
-  if (method.needs === 'network' && !existsSync(join(network, 'value.json'))) {
-    missing.add(`${subject.name}/${method.name}: there is no value network in ${network}.`);
-    return null;
-  }
+  const network = method.needs === 'network' ? await valueNetworkOf(o.out, subject, open, o.threads) : '';
   const { budget } = o;
   const { alpha, spread, steps } = subject;
   const steering = method.steering({ budget, alpha, spread, network });

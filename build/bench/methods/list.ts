@@ -63,9 +63,9 @@ export const METHODS: readonly Method[] = [
     name: 'svdd-mc',
     published: null,
     needs: 'network',
-    spends: `${MC_CANDIDATES} candidates at each step judged by the value network, which costs no denoiser calls, so as many samples as the budget says; the best is kept`,
-    steering: ({ budget, alpha, network }) =>
-      bestOf(createSteering('svdd-mc', { candidates: MC_CANDIDATES, alpha, select: 'argmax', value: network }), budget),
+    spends: `${MC_CANDIDATES} candidates at each step judged by a value network, which costs no denoiser calls, so as many samples as the budget says; the best is kept. The network is trained once, on plain samples whose calls are not in the table`,
+    steering: ({ budget, network }) =>
+      bestOf(createSteering('svdd-mc', { candidates: MC_CANDIDATES, select: 'argmax', value: network }), budget),
   },
   {
     name: 'gradient',

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { openModelFolder } from '#models/families/index.ts';
+import { openModelFolder, rememberedModelHash } from '#models/families/index.ts';
 import { Rng } from '#models/tensor/rng.ts';
 import { resizeRgb } from '#pipelines/images/images.ts';
 import { activityOf } from '#pipelines/recipes/enhancer-dna/activity.ts';
@@ -47,7 +47,8 @@ export interface Drawn {
 export interface OpenSubject {
   /** Whether the gradient of the reward is known. */
   readonly hasGradient: boolean;
-  /** As value networks name it. */
+  /** What value networks belong to. */
+  readonly modelHash: string;
   readonly reward: string;
   /** Samples `first` … `first + count − 1` of a seed. @param calls what they took is added to it. */
   draw(steering: Steering | null, seed: number, first: number, count: number, calls: Calls): Promise<Drawn>;
@@ -98,6 +99,7 @@ function flora({ steered, heldOut, alpha, published }: PictureRewards): Subject 
       const conditions = await pipeline.encode(prompts, '');
       return {
         hasGradient: reward.graph !== undefined,
+        modelHash: await rememberedModelHash(folder.path),
         reward: steered,
         async draw(steering, seed, first, count, calls) {
           const requests = Array.from({ length: count }, (_, i) => ({
@@ -206,6 +208,7 @@ const enhancer: Subject = {
     const itemOf = (sequence: string): RewardItem => ({ kind: 'sequence', sequence });
     return {
       hasGradient: reward.graph !== undefined,
+      modelHash: await rememberedModelHash(pipeline.model.path),
       reward: 'oracle-a',
       async draw(steering, seed, first, count, calls) {
         const score = async (sequences: readonly string[]) => {

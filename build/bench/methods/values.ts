@@ -1,0 +1,56 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { type ValueData, valueCollector } from '#pipelines/decoding/value-data.ts';
+import { saveValueNetwork } from '#pipelines/decoding/value-network.ts';
+import { joinedParts, openValueParts } from '#pipelines/decoding/value-parts.ts';
+import { trainValueNetwork, valueTrainingOptions } from '#pipelines/decoding/value-training.ts';
+import type { OpenSubject, Subject } from './subjects.ts';
+
+/** Plain samples that a value network learns from, and how many of the states of each. */
+export const VALUE_SAMPLES = 320;
+const STATES_EACH = 6;
+const AT_ONCE = 16;
+/** The seed of samples to learn from; those of the table count from 1. */
+const SEED = 0;
+
+/**
+ * The folder of a subject's value network, which is trained where there is none; states collected before a stop are kept.
+ * Its temperature is the spread of the rewards: the table takes the best candidate, for which it does not matter.
+ */
+export async function valueNetworkOf(
+  out: string,
+  { name, steps }: Subject,
+  open: OpenSubject,
+  threads: number,
+): Promise<string> {
+  const folder = join(out, 'values', name.replaceAll('/', '.'));
+  if (existsSync(join(folder, 'value.json'))) return folder;
+  const kept = openValueParts(
+    join(folder, 'states'),
+    `${open.modelHash} ${open.reward} ${steps} ${SEED} ${STATES_EACH}`,
+  );
+  const parts: ValueData[] = [];
+  for (let first = 0; first < VALUE_SAMPLES; first += AT_ONCE) {
+    let part = kept.read(first / AT_ONCE);
+    if (part === null) {
+      const collected: ValueData[] = [];
+      const collector = valueCollector(STATES_EACH, (data) => collected.push(data));
+      await open.draw(collector, SEED, first, AT_ONCE, { denoiser: 0, reward: 0, value: 0, gradient: 0 });
+      part = joinedParts(collected);
+      kept.write(first / AT_ONCE, part);
+      process.stderr.write(`${name}: ${first + AT_ONCE} of ${VALUE_SAMPLES} samples for its value network\n`);
+    }
+    parts.push(part);
+  }
+  const { modelHash, reward } = open;
+  const network = await trainValueNetwork(
+    joinedParts(parts),
+    { modelHash, reward },
+    { ...valueTrainingOptions.parse({}), seed: SEED, threads },
+  );
+  saveValueNetwork(folder, network);
+  process.stderr.write(
+    `${name}: value network, correlation with rewards by thirds of the way ${network.card.correlation?.map((r) => r.toFixed(2)).join(', ')}\n`,
+  );
+  return folder;
+}
