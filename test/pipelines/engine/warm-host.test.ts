@@ -52,7 +52,7 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-const payload = { modelPath: '/models/a', adapterPath: null as string | null };
+const payload = { modelPath: '/models/a', adapterPath: null as string | null, clipSkip: 1 };
 const generate = (change: Partial<typeof payload> = {}, threads?: number): JobSpec => ({
   ...{ jobId: 'job', kind: 'generate', project: '/p', payload: { ...payload, ...change }, threads },
 });
@@ -89,6 +89,7 @@ test('a job of the same model takes the process that has it open; it hears nothi
 test.each([
   ['another model', generate({ modelPath: '/models/b' })],
   ['an adapter', generate({ adapterPath: '/adapters/x' })],
+  ['another clip skip', generate({ clipSkip: 2 })],
   ['another number of threads', generate({}, 1)],
   ['a tuning run', ofKind('tune')],
   ['a check of an adapter', ofKind('verify')],
