@@ -8,7 +8,7 @@ import { METHODS, type Method } from './methods/list.ts';
 import { hasPart, type Part, type PartName, readParts, refuseOthers, writePart } from './methods/records.ts';
 import { type OpenSubject, SUBJECTS, type Subject } from './methods/subjects.ts';
 import { legend, rowsOf, tableOf } from './methods/table.ts';
-import { valueNetworkOf } from './methods/values.ts';
+import { valueNetworkNote, valueNetworkOf } from './methods/values.ts';
 
 export const options = z.strictObject({
   out: z.string().min(1).describe('folder of the parts: what is there is not made again'),
@@ -50,7 +50,8 @@ export async function measure(given: z.input<typeof options>): Promise<{ text: s
     return rows.length === 0 ? [] : [tableOf(subject, rows, o.budget)];
   });
   const left = jobs.flatMap((job) => leftOf(job, o, parts));
-  const notes = [...[...missing].map((m) => `Missing: ${m}`), ...left];
+  const networks = SUBJECTS.flatMap((subject) => valueNetworkNote(o.out, subject) ?? []);
+  const notes = [...networks, ...[...missing].map((m) => `Missing: ${m}`), ...left];
   return { text: [legend(o.budget), ...tables, notes.join('\n')].join('\n\n'), missing: [...missing] };
 }
 

@@ -1,17 +1,19 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { z } from 'zod';
 import { type ValueData, valueCollector } from '#pipelines/decoding/value-data.ts';
 import { saveValueNetwork } from '#pipelines/decoding/value-network.ts';
 import { joinedParts, openValueParts } from '#pipelines/decoding/value-parts.ts';
 import { trainValueNetwork, valueTrainingOptions } from '#pipelines/decoding/value-training.ts';
 import type { OpenSubject, Subject } from './subjects.ts';
 
-/** Plain samples that a value network learns from, and how many of the states of each. */
-export const VALUE_SAMPLES = 320;
+/** States of each plain sample that a value network learns from. */
 const STATES_EACH = 6;
 const AT_ONCE = 16;
 /** The seed of samples to learn from; those of the table count from 1. */
 const SEED = 0;
+
+const folderOf = (out: string, name: string) => join(out, 'values', name.replaceAll('/', '.'));
 
 /**
  * The folder of a subject's value network, which is trained where there is none; states collected before a stop are kept.
@@ -19,18 +21,18 @@ const SEED = 0;
  */
 export async function valueNetworkOf(
   out: string,
-  { name, steps }: Subject,
+  { name, steps, values }: Subject,
   open: OpenSubject,
   threads: number,
 ): Promise<string> {
-  const folder = join(out, 'values', name.replaceAll('/', '.'));
+  const folder = folderOf(out, name);
   if (existsSync(join(folder, 'value.json'))) return folder;
   const kept = openValueParts(
     join(folder, 'states'),
     `${open.modelHash} ${open.reward} ${steps} ${SEED} ${STATES_EACH}`,
   );
   const parts: ValueData[] = [];
-  for (let first = 0; first < VALUE_SAMPLES; first += AT_ONCE) {
+  for (let first = 0; first < values.samples; first += AT_ONCE) {
     let part = kept.read(first / AT_ONCE);
     if (part === null) {
       const collected: ValueData[] = [];
@@ -38,7 +40,7 @@ export async function valueNetworkOf(
       await open.draw(collector, SEED, first, AT_ONCE, { denoiser: 0, reward: 0, value: 0, gradient: 0 });
       part = joinedParts(collected);
       kept.write(first / AT_ONCE, part);
-      process.stderr.write(`${name}: ${first + AT_ONCE} of ${VALUE_SAMPLES} samples for its value network\n`);
+      process.stderr.write(`${name}: ${first + AT_ONCE} of ${values.samples} samples for its value network\n`);
     }
     parts.push(part);
   }
@@ -46,11 +48,19 @@ export async function valueNetworkOf(
   const network = await trainValueNetwork(
     joinedParts(parts),
     { modelHash, reward },
-    { ...valueTrainingOptions.parse({}), seed: SEED, threads },
+    { ...valueTrainingOptions.parse({ updates: values.updates }), seed: SEED, threads },
   );
   saveValueNetwork(folder, network);
-  process.stderr.write(
-    `${name}: value network, correlation with rewards by thirds of the way ${network.card.correlation?.map((r) => r.toFixed(2)).join(', ')}\n`,
-  );
   return folder;
+}
+
+const tried = z.object({ correlation: z.array(z.number()).nullable() });
+
+/** How well the value network of a subject knows samples that it did not learn from; null where there is none. */
+export function valueNetworkNote(out: string, { name, values }: Subject): string | null {
+  const path = join(folderOf(out, name), 'value.json');
+  if (!existsSync(path)) return null;
+  const { correlation } = tried.parse(JSON.parse(readFileSync(path, 'utf8')));
+  const thirds = correlation?.map((r) => r.toFixed(2)).join(', ') ?? 'not known';
+  return `Value network of ${name}: trained on ${values.samples} plain samples; correlation with the rewards of others, by thirds of the way: ${thirds}.`;
 }
