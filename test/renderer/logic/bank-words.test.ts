@@ -17,9 +17,7 @@ const preview: BankPreview = {
 };
 
 test('what making more comes to is told in runs, and in time once one was made', () => {
-  expect(makingWords({ ...view, samples: 0, secondsPerSample: null }, 64)).toMatch(
-    /^1[ ,.]?\S?920 runs of the network$/,
-  );
+  expect(makingWords({ ...view, samples: 0, secondsPerSample: null }, 64)).toBe('1.9 k runs of the network');
   expect(makingWords(view, 256)).toMatch(/runs of the network, about /);
 });
 
