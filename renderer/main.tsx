@@ -6,6 +6,7 @@ import './shell/shell.css';
 import './voting/voting.css';
 import './panels/panels.css';
 import './panels/gallery/gallery.css';
+import './panels/generate/guided.css';
 import './panels/models/models.css';
 import { Shell } from './shell/shell.tsx';
 import { followEngine } from './state/app.ts';

@@ -8,6 +8,7 @@ import { GenerateForm } from './generate-form.tsx';
 import { reload, show, startFrom, takeSettings, useGenerate } from './generate-store.ts';
 import { Results } from './results.tsx';
 import { SampleDetail } from './sample-detail.tsx';
+import { SequencePanel } from './sequence-panel.tsx';
 
 export function GeneratePanel() {
   const models = useApp((s) => s.models);
@@ -16,7 +17,9 @@ export function GeneratePanel() {
   const showing = useGenerate((s) => s.showing);
   const { recalled, start } = useNavigation();
   const [openId, setOpenId] = useState<string | null>(null);
-  const newest = jobs?.find((job) => job.kind === 'generate')?.id;
+  const modelId = useNavigation((s) => s.modelId);
+  const model = models?.find((m) => m.id === modelId);
+  const newest = jobs?.find((job) => job.kind === 'generate' && job.makes === 'pictures')?.id;
 
   useEffect(() => {
     if (showing === null && newest !== undefined) void show({ jobId: newest });
@@ -46,10 +49,11 @@ export function GeneratePanel() {
           </Button>
         }
       >
-        Pictures come from a model folder on this computer. Add one first; nothing is downloaded.
+        Pictures and sequences come from a model folder on this computer. Add one first; nothing is downloaded.
       </EmptyState>
     );
   }
+  if (model?.sequence) return <SequencePanel model={{ ...model, sequence: model.sequence }} />;
   return (
     <div className="two">
       <GenerateForm />

@@ -12,8 +12,8 @@ import { engine } from '#renderer/state/engine.ts';
 import { go, useNavigation } from '#renderer/state/navigation.ts';
 import { useAction } from '#renderer/state/use-action.ts';
 import { insertPrompt, reload, show, useGenerate } from './generate-store.ts';
-import { SteerChart } from './steer-chart.tsx';
 import { useSteer } from './steer-store.ts';
+import { SteerView } from './steer-view.tsx';
 
 type Tile =
   | {
@@ -35,7 +35,7 @@ export function Results({ open }: { open(id: string): void }) {
   const models = useApp((s) => s.models);
   const steered = useSteer((s) => s.picture);
   const action = useAction();
-  const generated = (jobs ?? []).filter((job) => job.kind === 'generate');
+  const generated = (jobs ?? []).filter((job) => job.kind === 'generate' && job.makes === 'pictures');
   const jobId = showing !== null && showing !== 'starred' ? showing.jobId : null;
   const job = generated.find((candidate) => candidate.id === jobId);
 
@@ -124,7 +124,7 @@ export function Results({ open }: { open(id: string): void }) {
           testId="generate-progress"
         />
       )}
-      {steered?.jobId === jobId && <SteerChart picture={steered} />}
+      {steered && steered.jobId === jobId && <SteerView record={{ ...steered, tree: null }} live />}
       {job?.error && <ErrorNote error={job.error} />}
       {job && (job.state === 'paused' || job.state === 'failed' || job.state === 'set-aside') && (
         <div className="row">

@@ -1,7 +1,8 @@
+import type { GuidedRecord, GuidedStep } from '#pipelines/engine/contract.ts';
 import { range, ticks } from '#renderer/logic/chart.ts';
 import { fieldLabel } from '#renderer/logic/fields.ts';
 import { formatNumber } from '#renderer/logic/format.ts';
-import type { SteeredPicture } from './steer-store.ts';
+import { lineageOf } from '#renderer/logic/lineage.ts';
 
 const WIDTH = 480;
 const HEIGHT = 140;
@@ -10,31 +11,40 @@ const BOTTOM = 20;
 
 const mean = (values: readonly number[]) => values.reduce((a, b) => a + b, 0) / values.length;
 
-/** What competed for a picture at each step: filled dots went on, hollow ones did not. Nothing before the first comparison. */
-export function SteerChart({ picture }: { picture: SteeredPicture }) {
+/**
+ * What competed for a picture or sequence at each step: filled dots went on, hollow ones did not, thin lines lead to what they come
+ * from, and the thick one is the way of the best. Nothing before the first comparison.
+ */
+export function SteerChart({
+  picture,
+}: {
+  picture: Pick<GuidedRecord, 'reward' | 'total'> & { readonly steps: readonly GuidedStep[] };
+}) {
   const steps = picture.steps.filter((step) => step.values.length > 0);
   if (steps.length === 0) return null;
   const [low, high] = range(steps.flatMap(({ step, values }) => values.map((y) => ({ x: step, y }))));
   const x = (step: number) => LEFT + (step / picture.total) * (WIDTH - LEFT - 8);
   const y = (value: number) => 6 + (1 - (value - low) / (high - low)) * (HEIGHT - BOTTOM - 6);
-  const means = steps.map(({ step, values, survivors }) => ({
-    step,
-    value: mean(survivors.map((place) => values[place]!)),
-  }));
-  const last = means.at(-1)!;
+  const path = lineageOf(steps);
+  const way = steps.flatMap(({ step, values }, k) => {
+    const place = path[k] ?? null;
+    return place === null ? [] : [{ step, value: values[place]! }];
+  });
+  const last = steps.at(-1)!;
+  const value = mean(last.survivors.map((place) => last.values[place]!));
   const title = `${fieldLabel(picture.reward)} of what competes`;
   return (
     <figure className="chart steer-chart" data-testid="steer-chart">
       <figcaption className="title">
         <h3>{title}</h3>
-        <span className="read-out">{`${formatNumber(last.value)} at step ${last.step} of ${picture.total} · filled went on`}</span>
+        <span className="read-out">{`${formatNumber(value)} at step ${last.step} of ${picture.total} · filled went on`}</span>
       </figcaption>
-      <svg viewBox={`0 0 ${WIDTH} ${HEIGHT}`} role="img" aria-label={`${title}: ${formatNumber(last.value)}`}>
-        {ticks(low, high, 3).map((value) => (
-          <g key={value}>
-            <line className="grid" x1={LEFT} x2={WIDTH - 8} y1={y(value)} y2={y(value)} />
-            <text className="tick" x={LEFT - 6} y={y(value) + 4} textAnchor="end">
-              {formatNumber(value)}
+      <svg viewBox={`0 0 ${WIDTH} ${HEIGHT}`} role="img" aria-label={`${title}: ${formatNumber(value)}`}>
+        {ticks(low, high, 3).map((tick) => (
+          <g key={tick}>
+            <line className="grid" x1={LEFT} x2={WIDTH - 8} y1={y(tick)} y2={y(tick)} />
+            <text className="tick" x={LEFT - 6} y={y(tick) + 4} textAnchor="end">
+              {formatNumber(tick)}
             </text>
           </g>
         ))}
@@ -43,18 +53,35 @@ export function SteerChart({ picture }: { picture: SteeredPicture }) {
             {step}
           </text>
         ))}
+        {steps.flatMap((step, k) =>
+          step.parents.map((parent, place) => {
+            const before = steps[k - 1];
+            const from = parent === null ? undefined : before?.values[parent];
+            return from === undefined || !before ? null : (
+              <line
+                // biome-ignore lint/suspicious/noArrayIndexKey: a candidate is its place
+                key={`${step.step}/${place}`}
+                className="parent"
+                x1={x(before.step)}
+                x2={x(step.step)}
+                y1={y(from)}
+                y2={y(step.values[place]!)}
+              />
+            );
+          }),
+        )}
         <path
           className="smooth"
-          d={means.map(({ step, value }, i) => `${i === 0 ? 'M' : 'L'}${x(step)} ${y(value)}`).join('')}
+          d={way.map((at, i) => `${i === 0 ? 'M' : 'L'}${x(at.step)} ${y(at.value)}`).join('')}
         />
         {steps.flatMap(({ step, values, survivors }) =>
-          values.map((value, place) => (
+          values.map((own, place) => (
             <circle
               // biome-ignore lint/suspicious/noArrayIndexKey: a candidate is its place
               key={`${step}/${place}`}
               className={survivors.includes(place) ? 'went-on' : 'ended'}
               cx={x(step)}
-              cy={y(value)}
+              cy={y(own)}
               r={3}
             />
           )),

@@ -6,7 +6,7 @@ import { type EngineError, toEngineError } from '#renderer/transport/wire.ts';
 const PAUSE_MS = 200;
 
 /** What steering would take, a moment after the last change; null until it is known and where nothing steers. */
-export function useEstimate(input: Input<'generate.start'> | null): {
+export function useEstimate(input: Pick<Input<'generate.start'>, 'prompts' | 'count' | 'steps' | 'steering'> | null): {
   readonly estimate: GenerateEstimate | null;
   readonly error: EngineError | null;
 } {
