@@ -1,8 +1,7 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { z } from 'zod';
 import { type ValueData, valueCollector } from '#pipelines/decoding/value-data.ts';
-import { saveValueNetwork } from '#pipelines/decoding/value-network.ts';
+import { readValueCard, saveValueNetwork } from '#pipelines/decoding/value-network.ts';
 import { joinedParts, openValueParts } from '#pipelines/decoding/value-parts.ts';
 import { trainValueNetwork, valueTrainingOptions } from '#pipelines/decoding/value-training.ts';
 import type { OpenSubject, Subject } from './subjects.ts';
@@ -54,13 +53,13 @@ export async function valueNetworkOf(
   return folder;
 }
 
-const tried = z.object({ correlation: z.array(z.number()).nullable() });
-
 /** How well the value network of a subject knows samples that it did not learn from; null where there is none. */
-export function valueNetworkNote(out: string, { name, values }: Subject): string | null {
-  const path = join(folderOf(out, name), 'value.json');
-  if (!existsSync(path)) return null;
-  const { correlation } = tried.parse(JSON.parse(readFileSync(path, 'utf8')));
-  const thirds = correlation?.map((r) => r.toFixed(2)).join(', ') ?? 'not known';
-  return `Value network of ${name}: trained on ${values.samples} plain samples; correlation with the rewards of others, by thirds of the way: ${thirds}.`;
+export function valueNetworkNote(out: string, { name }: Subject): string | null {
+  const folder = folderOf(out, name);
+  if (!existsSync(join(folder, 'value.json'))) return null;
+  const thirds =
+    readValueCard(folder)
+      .correlation?.map((r) => r.toFixed(2))
+      .join(', ') ?? 'not known';
+  return `Value network of ${name}: correlation with the rewards of samples it did not learn from, by thirds of the way: ${thirds}.`;
 }
