@@ -56,7 +56,19 @@ const REGISTRIES: readonly Registry[] = [
   {
     kind: 'decoders',
     folder: 'pipelines/decoding',
-    share: ['plain', 'ask', 'chain', 'lockstep', 'search-tree', 'value', 'value-data', 'value-parts', 'value-training', 'weights'],
+    share: [
+      'plain',
+      'ask',
+      'chain',
+      'lockstep',
+      'search-tree',
+      'screen',
+      'value',
+      'value-data',
+      'value-parts',
+      'value-training',
+      'weights',
+    ],
     testsIn: 'pipelines',
   },
   {

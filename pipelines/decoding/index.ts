@@ -12,7 +12,7 @@ import { smc, smcOptions } from './smc.ts';
 import { svddMc, svddMcOptions } from './svdd-mc.ts';
 import { svddPm, svddPmOptions, svddPmWork } from './svdd-pm.ts';
 import { tree, treeOptions } from './tree.ts';
-import { predicted, predictedValue } from './value.ts';
+import { needsRelaxed, predicted, predictedValue } from './value.ts';
 
 /** Calls for one sample. Plain sampling takes as many of the denoiser as there are steps, and none of the reward. */
 export interface DecodingWork {
@@ -38,6 +38,8 @@ export interface Decoder<S extends z.ZodObject = z.ZodObject> {
   readonly work?: (options: z.output<S>, steps: number) => DecodingWork;
   /** Whether it has to know the gradient of the reward. */
   readonly needsGradient?: boolean;
+  /** Whether, so set, it asks the reward about samples that are not finished. */
+  readonly asksRelaxed?: (options: z.output<S>) => boolean;
   run<C, E>(chain: Chain<C, E>, score: Score, options: z.output<S>, aids?: DecodingAids): Decoding;
 }
 
@@ -72,7 +74,9 @@ const decoders: readonly Decoder[] = [
       denoiserCalls: particles * steps,
       rewardCalls: particles * ((particles > 1 ? Math.floor((steps - 1) / every) : 0) + 1),
     }),
-    run: (chain, score, o) => smc(chain, predictedValue(chain, score, o), score, { ...o, output: 'draw' }),
+    asksRelaxed: needsRelaxed,
+    run: (chain, score, o, aids) =>
+      smc(chain, predictedValue(chain, score, o, aids?.slope), score, { ...o, output: 'draw' }),
   }),
   defineDecoder({
     name: 'svdd-pm',
@@ -84,6 +88,7 @@ const decoders: readonly Decoder[] = [
     countKey: 'candidates',
     perSample: () => 1,
     work: svddPmWork,
+    asksRelaxed: needsRelaxed,
     run: svddPm,
   }),
   defineDecoder({
@@ -120,7 +125,8 @@ const decoders: readonly Decoder[] = [
     countKey: 'width',
     perSample: () => 1,
     work: beamWork,
-    run: (chain, score, o) => beam(chain, predictedValue(chain, score, o), score, o),
+    asksRelaxed: needsRelaxed,
+    run: (chain, score, o, aids) => beam(chain, predictedValue(chain, score, o, aids?.slope), score, o),
   }),
   defineDecoder({
     name: 'revise',
@@ -131,7 +137,8 @@ const decoders: readonly Decoder[] = [
     options: reviseOptions.extend(predicted),
     countKey: 'candidates',
     perSample: () => 1,
-    run: (chain, score, o) => revise(chain, (own) => predictedValue(own, score, o), score, o),
+    asksRelaxed: needsRelaxed,
+    run: (chain, score, o, aids) => revise(chain, (own) => predictedValue(own, score, o, aids?.slope), score, o),
   }),
   defineDecoder({
     name: 'tree',
@@ -174,7 +181,7 @@ export function createSteering(name: string, options: Readonly<Record<string, un
     name,
     options: given,
     perSample: decoder.perSample(given),
-    needsGradient: decoder.needsGradient ?? false,
+    needsGradient: decoder.needsGradient ?? decoder.asksRelaxed?.(given) ?? false,
     valueCalls,
     gaussian: ({ denoiser, schedule, rows }, score, aids) =>
       decoder.run(gaussianChain(denoiser, schedule, rows), score, given, { ...aids, valueCalls }),

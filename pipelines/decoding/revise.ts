@@ -18,7 +18,19 @@ export const reviseOptions = z.object({
     .describe(
       'greedy keeps a revision that is no worse; metropolis at times a worse one too, which keeps samples different',
     ),
+  guard: z
+    .number()
+    .min(0)
+    .default(0)
+    .describe(
+      'Most that guidance may favour a revision over the model’s own choice, as a log-ratio of all choices on the way; what goes further is ' +
+        'not accepted. 0: no limit',
+    ),
   locked: z.string().default('').describe('Sequences: positions that revisions never change, from 1, such as 1-20,55'),
+  lockedRegion: z
+    .string()
+    .default('')
+    .describe('Pictures: LEFT,TOP,RIGHT,BOTTOM of a part that revisions never change, as shares from 0 to 1'),
 });
 export type ReviseOptions = z.output<typeof reviseOptions>;
 
@@ -50,7 +62,7 @@ export async function* revise<S, E>(
   given?: readonly Clean[],
 ): AsyncGenerator<DecodingStep, Revised> {
   const rows = Array.from({ length: chain.rows }, (_, row) => row);
-  const locked = positionsOf(options.locked);
+  const locked = new Set([...positionsOf(options.locked), ...regionOf(options.lockedRegion, chain.featureDims)]);
   const starts = Array.from({ length: options.rounds }, (_, n) => {
     const along = options.rounds < 2 ? 0 : n / (options.rounds - 1);
     return Math.round((1 - (options.from + along * (options.to - options.from))) * chain.steps);
@@ -73,7 +85,11 @@ export async function* revise<S, E>(
       const own = restarted(chain, step, samples, locked, n);
       const { candidates, alpha } = options;
       const made = yield* shown(svdd(own, valuing(own), score, svddOptions.parse({ candidates, alpha })));
-      const accepted = rows.map((row) => accepts(made.rewards[row]! - before[row]!, own.rng(row, 'accept'), options));
+      const accepted = rows.map(
+        (row) =>
+          favour(made, row, alpha) <= (options.guard || Number.POSITIVE_INFINITY) &&
+          accepts(made.rewards[row]! - before[row]!, own.rng(row, 'accept'), options),
+      );
       samples = rows.map((row) => (accepted[row] ? made.samples[row]! : samples[row]!));
       rewards = Float64Array.from(rows, (row) => (accepted[row] ? made.rewards[row]! : before[row]!));
     }
@@ -81,6 +97,13 @@ export async function* revise<S, E>(
   }
   return { samples, rewards, logWeights: null, rounds, whole: countsOf(first.rewards, rewards) };
 }
+
+/**
+ * Σ log(M·w(chosen)) over the choices on the way of a sample, w the shares by which guidance chose: how much likelier it made them than the
+ * model does. On average over samples it bounds the divergence of a revision from the model's own. Importance weights hold it.
+ */
+const favour = ({ rewards, logWeights }: Decoded, row: number, alpha: number): number =>
+  rewards[row]! / alpha - logWeights![row]!;
 
 function accepts(change: number, rng: { uniform(): number }, { accept, alpha }: ReviseOptions): boolean {
   return accept === 'greedy' ? change >= 0 : rng.uniform() < Math.exp(change / alpha);
@@ -139,6 +162,29 @@ function positionsOf(text: string): ReadonlySet<number> {
       );
     }
     for (let i = Number(first); i <= Number(last); i++) out.add(i - 1);
+  }
+  return out;
+}
+
+/** Numbers of a picture `[C, H, W]` in a part of it. @throws {NorthlightError} `decode/option`. */
+function regionOf(text: string, dims: readonly number[]): number[] {
+  if (text.trim() === '') return [];
+  const shares = text.split(',').map((part) => (part.trim() === '' ? Number.NaN : Number(part)));
+  const [left, top, right, bottom] = shares as [number, number, number, number];
+  const valid = shares.length === 4 && shares.every((s) => s >= 0 && s <= 1) && left < right && top < bottom;
+  if (!valid || dims.length !== 3) {
+    throw new NorthlightError(
+      'decode/option',
+      valid ? 'Only pictures have a part to lock.' : `"${text}" is not a part of a picture.`,
+      valid ? 'Lock positions of a sequence with "locked".' : 'Write it as 0.25,0,0.75,0.5: left, top, right, bottom.',
+    );
+  }
+  const [channels, height, width] = dims as [number, number, number];
+  const out: number[] = [];
+  for (let c = 0; c < channels; c++) {
+    for (let y = Math.floor(top * height); y < Math.ceil(bottom * height); y++) {
+      for (let x = Math.floor(left * width); x < Math.ceil(right * width); x++) out.push((c * height + y) * width + x);
+    }
   }
   return out;
 }

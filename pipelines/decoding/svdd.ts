@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { Decoding, Rival, Score } from '#pipelines/sampling/steering.ts';
 import { askMissing, stillTrue } from './ask.ts';
 import type { At, Chain } from './chain.ts';
+import { screened } from './screen.ts';
 import type { ValueFunction } from './value.ts';
 import { argmax, categorical, logMeanExp } from './weights.ts';
 
@@ -43,7 +44,7 @@ export async function* svdd<S, E>(
   chain: Chain<S, E>,
   value: ValueFunction<S, E>,
   score: Score,
-  options: SvddOptions,
+  options: SvddOptions & { readonly screen?: number },
 ): Decoding {
   const { steps } = chain;
   const rows = Array.from({ length: chain.rows }, (_, row) => row);
@@ -72,14 +73,25 @@ export async function* svdd<S, E>(
       };
       continue;
     }
-    const sets = rows.map((row) => candidatesOf(chain, i, at[row]!, answers[row]!, options));
+    const drawn = rows.map((row) => candidatesOf(chain, i, at[row]!, answers[row]!, options));
+    const { screen: keep = 0 } = options;
+    // The last step's candidates are finished: they cost no call.
+    const few = keep > 0 && keep < options.candidates && i + 1 < steps && value.asksNetwork;
+    const kept = few ? await screened(chain, i, answers, drawn, score, { ...options, keep }) : null;
+    const sets = kept ? kept.map(({ states }) => [...states]) : drawn;
     const next = await appraise(chain, i, at, answers, sets, value, score);
     const chosen = next.values.map((values, row) => {
-      if (values.length < 2) return 0;
+      const corrections = kept?.[row]?.corrections ?? new Float64Array();
+      if (values.length < 2) {
+        // All the same, so that their value cancels.
+        if (corrections.length > 0) logWeights[row]! += logMeanExp(corrections);
+        return 0;
+      }
       if (options.select === 'argmax') return argmax(values);
-      const s = tilted(values, options.alpha);
+      const tilts = tilted(values, options.alpha);
+      const s = corrections.length > 0 ? tilts.map((t, m) => t + corrections[m]!) : tilts;
       const choice = categorical(s, chain.rng(row, i, 'select'));
-      logWeights[row]! += logMeanExp(s) - s[choice]!;
+      logWeights[row]! += logMeanExp(s) - tilts[choice]!;
       return choice;
     });
     const parents = options.replace > 0 ? replaceWorst(chain, i, next.values, chosen, options) : rows;

@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import type { Clean, Score } from '#pipelines/sampling/steering.ts';
+import { NorthlightError } from '#models/errors.ts';
+import type { Clean, DifferentiableReward, Score } from '#pipelines/sampling/steering.ts';
 import type { At, Chain } from './chain.ts';
 import { logMeanExp } from './weights.ts';
 
@@ -57,12 +58,52 @@ export function completionValue<S, E>(
   };
 }
 
+/**
+ * The reward of what the network expects: probabilities in place of letters, or the posterior mean of a picture. Exact for linear rewards.
+ * @throws {NorthlightError} `decode/not-differentiable` for rewards of finished samples only.
+ */
+export function meanValue<S, E>(
+  chain: Chain<S, E>,
+  score: Score,
+  reward: DifferentiableReward | undefined,
+): ValueFunction<S, E> {
+  if (reward === undefined) {
+    throw new NorthlightError(
+      'decode/not-differentiable',
+      'This reward looks at finished samples only, not at probabilities.',
+      'Take the value "guess" or "completions".',
+    );
+  }
+  return {
+    asksNetwork: true,
+    async values(step, at, said) {
+      const points = at.map((a, i) => chain.relaxed(step, a, said[i]!));
+      const open = points.flatMap((point, i) => (point === null ? [] : [{ point, row: at[i]!.row }]));
+      const expected = await reward.values(
+        open.map(({ point }) => point),
+        open.map(({ row }) => row),
+      );
+      const done = at.flatMap((a, i) => (points[i] === null ? [{ a, said: said[i]! }] : []));
+      const finished = await scoreUnique(
+        score,
+        done.map((d) => chain.guess(step, d.a, d.said)),
+        done.map((d) => d.a.row),
+      );
+      let [next, last] = [0, 0];
+      return Float64Array.from(points, (point) => (point === null ? finished[last++]! : expected[next++]!));
+    },
+  };
+}
+
 /** Options of decoders that look at what unfinished samples would become. */
 export const predicted = {
   value: z
-    .enum(['guess', 'completions'])
+    .enum(['guess', 'completions', 'mean'])
     .default('guess')
-    .describe('What an unfinished sample is worth: the reward of the best guess, or of random completions (sequences)'),
+    .describe(
+      'What an unfinished sample is worth: the reward of the best guess, of random completions (sequences), or of the probabilities of all ' +
+        'letters at once (rewards with a gradient)',
+    ),
   draws: z.int().min(1).max(64).default(4).describe('Random completions of each candidate'),
 };
 
@@ -70,10 +111,15 @@ export const predicted = {
 export function predictedValue<C, E>(
   chain: Chain<C, E>,
   score: Score,
-  o: { value: 'guess' | 'completions'; draws: number; alpha: number },
+  o: { value: 'guess' | 'completions' | 'mean'; draws: number; alpha: number },
+  slope?: DifferentiableReward,
 ): ValueFunction<C, E> {
+  if (o.value === 'mean') return meanValue(chain, score, slope);
   return o.value === 'guess' ? guessValue(chain, score) : completionValue(chain, score, o);
 }
+
+/** Whether {@link predicted} options ask for a reward of samples that are not finished. */
+export const needsRelaxed = (o: { readonly value?: unknown }): boolean => o.value === 'mean';
 
 /** Scores each distinct sample of a row once. */
 async function scoreUnique(score: Score, samples: readonly Clean[], rows: readonly number[]): Promise<Float64Array> {

@@ -5,6 +5,7 @@ import { gaussianChain } from '#pipelines/decoding/gaussian-chain.ts';
 import { gradient, gradientOptions, guided } from '#pipelines/decoding/gradient.ts';
 import { createSteering } from '#pipelines/decoding/index.ts';
 import { maskedChain } from '#pipelines/decoding/masked-chain.ts';
+import { meanValue } from '#pipelines/decoding/value.ts';
 import type { SampleRow } from '#pipelines/sampling/loop.ts';
 import { openSlope, type RewardSlope } from '#pipelines/sampling/reward-slope.ts';
 import { openMaskedSlope } from '#pipelines/sampling/sequence-slope.ts';
@@ -161,6 +162,36 @@ describe('letters', () => {
     expect(half!.subarray(4)).toEqual(both!.subarray(4));
     await Promise.all([toy.close(), reward.close()]);
   });
+});
+
+test('the reward of expected letters is the value of an unfinished sequence, exact for linear rewards', async () => {
+  const p = [0.5, 0.3, 0.2];
+  const toy = await maskedToy({ letters: 3, length: 2, joint: p.flatMap((a) => p.map((b) => a * b)) });
+  const weights = [0.5, -1, 0.25, 2, 0, -0.5];
+  const op = createBuilder();
+  const x = op.input('item', 'float32', [1, 2, 3]);
+  op.output(op.reduceSumAll(op.mul(x, op.f32([1, 2, 3], weights))), 'score');
+  const model = { vocabulary: 4, written: [0, 1, 2], positions: null, alphabet: 'ACG' } as unknown as MaskedModel;
+  const reward = await openMaskedSlope({ model }, [2], () => op.toModel('reward'));
+  const schedule = createMaskedSchedule(parseMaskedSchedulerConfig({}), {
+    name: 'masked-one-at-a-time',
+    steps: 0,
+    length: 2,
+  });
+  const chain = maskedChain(toy.denoiser, schedule, toy.rows(1));
+  const score: Score = async (samples) => Float64Array.from(samples, ([a, b]) => weights[a!]! + weights[3 + b!]!);
+  const at = [
+    [3, 3],
+    [1, 3],
+    [2, 0],
+  ].map((tokens) => ({ row: 0, state: { tokens: Int32Array.from(tokens), time: 1 } }));
+  const values = await meanValue(chain, score, reward).values(0, at, await chain.evaluate(0, at));
+  const [first, second] = [weights.slice(0, 3), weights.slice(3)].map((w) => w.reduce((s, v, k) => s + v * p[k]!, 0));
+  for (const [i, expected] of [first! + second!, -1 + second!, 0.25 + 2].entries()) {
+    expect(values[i]).toBeCloseTo(expected, 6);
+  }
+  expect(() => meanValue(chain, score, undefined)).toThrow(/finished samples only/);
+  await Promise.all([toy.close(), reward.close()]);
 });
 
 describe('samples', () => {

@@ -92,6 +92,28 @@ async function many(run: (chain: ToyChain) => Decoding, chain = chainOf): Promis
   };
 }
 
+describe('SVDD that screens candidates by what the network said of their parent', () => {
+  const run = (select: 'categorical' | 'argmax', count?: number) => {
+    const { score, calls } = tableReward(TOY_A, REWARD);
+    const options = { ...svddOptions.parse({ candidates: 6, select, alpha: 1, sharedReveal: false }), screen: 2 };
+    const decode = (chain: ToyChain) => svdd(chain, guessValue(chain, score), score, options);
+    return { calls, done: count === undefined ? many(decode) : finish(decode(chainOf(count))) };
+  };
+
+  test('keeps the weighted law exact', async () => {
+    expectTarget(await run('categorical').done);
+  });
+
+  test.each(['categorical', 'argmax'] as const)('by %s asks the network about two of six', async (select) => {
+    toy.calls.count = 0;
+    const { done } = run(select, 500);
+    expect((await done).logWeights === null).toBe(select === 'argmax');
+    // The start, and at most two places after the first letter; equal ones once.
+    expect(toy.calls.count).toBeGreaterThan(500 * 2);
+    expect(toy.calls.count).toBeLessThanOrEqual(500 * 3);
+  });
+});
+
 describe('SVDD of the enumerable masked model', () => {
   const values = {
     exact: () => known(SOFT_VALUE),

@@ -136,3 +136,53 @@ test('a constant added to the reward changes no byte, nor does what runs beside 
   expect(shifted.samples).toEqual(all.samples);
   expect((await run(lettersOf(3, 4), { rounds: 3 }, count)).samples).toEqual(all.samples.slice(4, 7));
 });
+
+describe('a guard', () => {
+  const counts = async (guard: number, candidates: number) =>
+    (await run(lettersOf(60), { rounds: 3, candidates, alpha: 0.5, guard }, count)).whole;
+
+  test('turns down what guidance favoured by more, and less the higher it is', async () => {
+    const [none, wide, narrow] = [await counts(0, 8), await counts(6, 8), await counts(1e-6, 8)];
+    expect(narrow.improved).toBeLessThan(wide.improved);
+    expect(wide.improved).toBeLessThanOrEqual(none.improved);
+    expect(narrow.improved).toBeLessThan(0.2);
+    expect(none.improved).toBeGreaterThan(0.5);
+  });
+
+  test('lets through all that the model made by itself', async () => {
+    expect(await counts(1e-6, 1)).toEqual(await counts(0, 1));
+  });
+});
+
+describe('a part of a picture that is locked', () => {
+  const dims = [3, 4, 4];
+  const denoiser = { dims, predict: async (x: Float32Array) => x.map((v) => 0.5 * v) };
+  const chain = () => gaussianChain(denoiser, schedule, [{ condition: null, seed: 3, index: 0, noiseIndex: 0 }]);
+  const given = [new Float32Array(48).map((_, i) => Math.sin(i))];
+  const revised = async (lockedRegion: string) =>
+    (
+      await run(
+        chain(),
+        { rounds: 2, from: 0.5, to: 0.5, accept: 'metropolis', alpha: 1e6, lockedRegion },
+        largest,
+        given,
+      )
+    ).samples[0]!;
+
+  test('stays as it is, and nothing else does', async () => {
+    const sample = await revised('0.5,0,1,0.5');
+    for (let i = 0; i < 48; i++) {
+      const [x, y] = [i % 4, Math.floor(i / 4) % 4];
+      if (x >= 2 && y < 2) expect(sample[i]).toBeCloseTo(given[0]![i]!, 6);
+      else expect(sample[i]).not.toBe(given[0]![i]);
+    }
+  });
+
+  test.each(['0.5,0,1', '0.5,0,0.5,1', '0,0,2,1', 'left'])('is refused written as %s', async (region) => {
+    await expect(revised(region)).rejects.toMatchObject({ code: 'decode/option' });
+  });
+
+  test('is refused for sequences', async () => {
+    await expect(run(lettersOf(1), { lockedRegion: '0,0,1,1' }, count)).rejects.toThrow(/Only pictures/);
+  });
+});
