@@ -80,6 +80,7 @@ export function SteerTree({ tree: { places, sheet, left }, total, molecule }: Pr
           ),
         )}
         {places.map(({ step, value, visits }, i) => (
+          // biome-ignore lint/a11y/noStaticElementInteractions: the keys are the tree's.
           <circle
             // biome-ignore lint/suspicious/noArrayIndexKey: a place is its number
             key={i}

@@ -1,0 +1,141 @@
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { parseFasta } from '#pipelines/sequences/sequence-files.ts';
+import { writeTinyMaskedModel } from '#test/support/tiny-sequence-model.ts';
+import { openWindow, type Window } from './support/browser.ts';
+import { buildWindow, type Serving, serve } from './support/serve.ts';
+
+/** A model of sequences in the window, from its folder to a FASTA file. SCREENSHOTS=folder keeps pictures. */
+
+const LONG = 600_000;
+const COUNT = 20;
+const LENGTH = 60;
+const folder = mkdtempSync(join(tmpdir(), 'northlight-sequences-'));
+const project = join(folder, 'project');
+const shots = process.env.SCREENSHOTS;
+
+let window: Window;
+let serving: Serving;
+const id = (name: string) => window.page.getByTestId(name);
+const gc = (letters: string) => [...letters].filter((letter) => 'GC'.includes(letter)).length / letters.length;
+/** Letters of the rows in sight, from the top. */
+const rows = async () => {
+  const all = await id('sequence').evaluateAll((list) =>
+    list.map((row) => ({
+      y: row.getBoundingClientRect().top,
+      letters: row.querySelector('.letters')?.getAttribute('aria-label') ?? '',
+    })),
+  );
+  return all.sort((a, b) => a.y - b.y).map(({ letters }) => letters);
+};
+
+/** Busy machines are slow. */
+const eventually = (what: () => unknown) => expect.poll(what, { timeout: 120_000 });
+
+async function shoot(name: string): Promise<void> {
+  if (shots === undefined) return;
+  mkdirSync(shots, { recursive: true });
+  await window.page.screenshot({ path: join(shots, `${name}.png`), fullPage: true });
+}
+
+beforeAll(async () => {
+  buildWindow();
+  serving = await serve(project);
+  window = await openWindow();
+  await window.page.goto(serving.url);
+  await id('generate-start').waitFor();
+}, LONG);
+
+afterAll(async () => {
+  await window?.close();
+  await serving?.stop();
+  rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
+}, LONG);
+
+test('a folder with a model of sequences is added, and Generate asks for a class in place of a prompt', {
+  timeout: LONG,
+}, async () => {
+  const tiny = writeTinyMaskedModel(join(folder, 'enhancers'), { length: LENGTH });
+  await id('rail-models').click();
+  await id('model-path').fill(tiny);
+  await id('model-add').click();
+  await window.page.getByRole('heading', { name: 'enhancers' }).waitFor();
+  await id('rail-generate').click();
+  await id('model-select').selectOption({ label: 'enhancers' });
+  await id('class-select').selectOption('K562');
+  expect(await id('prompts').count()).toBe(0);
+});
+
+test('guided sequences: the cost before, each step while, scores, logo and tracks after', {
+  timeout: LONG,
+}, async () => {
+  await id('count').fill(String(COUNT));
+  await id('steps').fill('8');
+  await id('steer-by').selectOption('gc');
+  await id('steer-method').selectOption('svdd-pm');
+  await id('field-candidates').fill('4');
+  await eventually(() => id('steer-cost').textContent()).toMatch(/× the work: .* in place of 160.* sequences/);
+  await shoot('sequence-form');
+  await id('generate-start').click();
+  await eventually(() => id('sequence').count()).toBeGreaterThan(COUNT / 2);
+  await eventually(() => id('sequence-count').textContent()).toBe(`${COUNT} sequences`);
+  await id('sequence-logo').waitFor();
+  await id('sequence-list').focus();
+  await window.page.keyboard.press('ArrowDown');
+  await id('sequence-tracks').waitFor();
+  await id('steer-view').waitFor();
+  expect(await id('rival').count()).toBe(4);
+  await shoot('sequence-results');
+});
+
+test('rows go by a reward, and a search finds those that have enough of it', { timeout: LONG }, async () => {
+  await id('sort-gc').click();
+  const shares = (await rows()).map(gc);
+  expect(shares).toEqual([...shares].sort((a, b) => b - a));
+  const bound = 0.55;
+  await id('sequence-search').fill(`gc>=${bound}`);
+  const enough = shares.filter((share) => share >= bound).length;
+  await eventually(() => id('sequence').count()).toBe(enough);
+  await id('sequence-search').fill('');
+  await eventually(() => id('sequence').count()).toBe(COUNT);
+});
+
+test('selected sequences go into a FASTA file that reads back as they are; another reward is a column more', {
+  timeout: LONG,
+}, async () => {
+  const best = (await rows()).slice(0, 3);
+  await id('sequence-list').focus();
+  for (const key of ['Home', 'Shift+ArrowDown', 'Shift+ArrowDown']) await window.page.keyboard.press(key);
+  await eventually(() => id('sequence-subject').textContent()).toBe('3 selected:');
+  await window.page.keyboard.press('e');
+  const exports = join(project, 'exports');
+  const files = () => {
+    try {
+      return readdirSync(exports).filter((name) => name.endsWith('.fasta'));
+    } catch {
+      return [];
+    }
+  };
+  await eventually(() => files().length).toBe(1);
+  const [file = ''] = files();
+  const read = parseFasta(readFileSync(join(exports, file), 'utf8'), file).map(({ sequence }) => sequence);
+  expect(read.sort()).toEqual(best.sort());
+  await window.page.keyboard.press('Escape');
+  await id('score-reward').fill('motif:TGASTCA');
+  await id('score-start').click();
+  await id('sort-motif:TGASTCA').waitFor({ timeout: LONG });
+  await shoot('sequence-scored');
+});
+
+test('a tree search leaves a tree that can be walked', { timeout: LONG }, async () => {
+  await id('steer-method').selectOption('tree');
+  await id('count').fill('1');
+  await id('generate-start').click();
+  await eventually(() => id('sequence-count').textContent()).toBe('1 sequence');
+  await id('sequence').first().click();
+  await id('steer-tree').waitFor();
+  await shoot('sequence-tree');
+  expect(window.complaints).toEqual([]);
+});
