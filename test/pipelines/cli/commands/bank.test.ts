@@ -25,7 +25,7 @@ const refused = async (...args: string[]) => {
   return done.err;
 };
 
-describe('bank make of sequences', () => {
+describe('bank make: sequences', () => {
   const make = (...rest: string[]) => run('make', '--model', at('dna'), '--class', 'K562', '--steps', '4', ...rest);
 
   test('is made, grows, and is scored by rewards that come later without a sample being made', async () => {
