@@ -153,6 +153,10 @@ const decoders: readonly Decoder[] = [
   }),
 ];
 
+/** Whether an option says what samples are worth that are not finished, which for pictures is one and the same. */
+export const isAheadOption = ({ options }: Decoder, key: string): boolean =>
+  key === 'value' && options.shape.value === predicted.value;
+
 /** Decoders by name. */
 export const DECODERS: ReadonlyMap<string, Decoder> = new Map(decoders.map((d) => [d.name, d]));
 

@@ -5,9 +5,11 @@ import { svdd, svddOptions } from './svdd.ts';
 import { loadValueNetwork } from './value-network.ts';
 
 export const svddMcOptions = svddOptions.extend({
-  alpha: svddOptions.shape.alpha
-    .unwrap()
-    .optional()
+  alpha: z
+    .number()
+    .gt(0)
+    .nullable()
+    .default(null)
     .describe('Temperature; default: the one the network was trained for'),
   value: z.string().min(1).default('value').describe('Folder of the value network, made by: northlight value train'),
 });

@@ -11,6 +11,8 @@ export interface ValueState {
   readonly progress: number;
   /** Which of the rewards its sample ended in. */
   readonly sample: number;
+  /** Reward of the best guess that the network made of it. */
+  readonly guessed: number;
 }
 
 /** States of plain sampling, with the rewards they ended in. */
@@ -35,12 +37,19 @@ export async function* collectValueData<S, E>(
   const states: ValueState[] = [];
   const watched: Chain<S, E> = {
     ...chain,
-    evaluate(step, asked) {
-      for (const { row, state } of asked) {
-        if (!wanted[row]!.has(step)) continue;
-        states.push({ features: chain.features(step, state), progress: step / chain.steps, sample: row });
+    async evaluate(step, asked) {
+      const said = await chain.evaluate(step, asked);
+      const kept = asked.flatMap((at, i) => (wanted[at.row]!.has(step) ? [{ at, said: said[i]! }] : []));
+      if (kept.length === 0) return said;
+      const guessed = await score(
+        kept.map((k) => chain.guess(step, k.at, k.said)),
+        kept.map((k) => k.at.row),
+      );
+      for (const [i, { at }] of kept.entries()) {
+        const features = chain.features(step, at.state);
+        states.push({ features, progress: step / chain.steps, sample: at.row, guessed: guessed[i]! });
       }
-      return chain.evaluate(step, asked);
+      return said;
     },
   };
   const decoded = yield* plain(watched, score);

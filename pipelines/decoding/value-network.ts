@@ -20,7 +20,7 @@ const card = z.object({
   modelHash: z.string(),
   /** Name of the reward. */
   reward: z.string(),
-  kind: z.enum(['soft', 'mean']).describe('soft: α·log E exp(r/α); mean: E r'),
+  kind: z.enum(['soft', 'mean', 'guess']).describe('soft: α·log E exp(r/α); mean: E r; guess: r(E x₀)'),
   alpha: z.number().gt(0),
   /** Shape of a state, channels first. */
   dims: z.array(z.int().min(1)).min(1),
@@ -55,8 +55,8 @@ const SHORTEST = 4;
 const MOST_HALVINGS = 4;
 
 /**
- * A fresh network. States are looked at by convolutions of stride 2, each level averaged and its largest kept over all places, so that
- * what is said does not depend on where something is; with the clock, through two hidden layers. Its first value is 0 for all.
+ * A fresh network. States are looked at by convolutions of stride 2, each level taken together over all places, so that what is said
+ * does not depend on where something is; with the clock, through two hidden layers. Its first value is 0 for all.
  */
 export function valueModel(dims: readonly number[], hidden: number, seed: number): Model {
   const op = createBuilder();
@@ -70,7 +70,7 @@ export function valueModel(dims: readonly number[], hidden: number, seed: number
   return op.toModel('value', (v) => ['batch', ...v.dims.slice(1)]);
 }
 
-/** Means and largest values over all places, `[B, channels]` each: of the state, its squares, and every level of convolutions. */
+/** Over all places, `[B, channels]` each: means of the state, its squares and every level of convolutions, and of sequences the largest. */
 function levels(nn: Layers, state: Value, width: number): Value[] {
   const { op } = nn;
   const places = state.dims.slice(2).map((_, i) => i + 2);
@@ -87,7 +87,9 @@ function levels(nn: Layers, state: Value, width: number): Value[] {
     const pad = places.map(() => (side - 1) / 2);
     const options = { pads: [...pad, ...pad], strides: places.map(() => 2) };
     x = nn.silu(op.conv(x, weight, nn.weight(`conv${n}.bias`, [width], 0), options));
-    out.push(mean(x), largest(x));
+    out.push(mean(x));
+    // A word anywhere counts; in a noisy picture the largest is mostly noise.
+    if (places.length === 1) out.push(largest(x));
   }
   return out;
 }

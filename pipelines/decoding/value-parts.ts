@@ -37,6 +37,7 @@ export function openValueParts(folder: string, identity: string): ValueParts {
       const tensors = new Map<string, Tensor>([
         ['features', f32([states.length, ...dims], features)],
         ['progress', doubles(states.map((s) => s.progress))],
+        ['guessed', doubles(states.map((s) => s.guessed))],
         [
           'sample',
           f32(
@@ -62,6 +63,7 @@ function parse(tensors: ReadonlyMap<string, Tensor>): ValueData {
     features: features.subarray(i * size, (i + 1) * size),
     progress: Number(of('progress').data[i]),
     sample: Number(of('sample').data[i]),
+    guessed: Number(of('guessed').data[i]),
   }));
   return { dims, states, rewards: of('rewards').data as Float64Array };
 }

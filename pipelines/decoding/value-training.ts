@@ -15,10 +15,11 @@ import { logMeanExp } from './weights.ts';
 
 export const valueTrainingOptions = z.object({
   kind: z
-    .enum(['soft', 'mean'])
+    .enum(['soft', 'mean', 'guess'])
     .default('soft')
     .describe(
-      'What is learned of a state: α·log E exp(r/α), what decoding wants; or the mean reward, as released code does',
+      'What is learned of a state: α·log E exp(r/α), what decoding wants; the mean reward, as released code does; or the reward of the best ' +
+        'guess, as svdd-pm asks, which has no luck in it and takes far fewer samples',
     ),
   alpha: z.number().gt(0).optional().describe('Temperature, the one to decode at; default: the spread of the rewards'),
   hidden: z.int().min(1).max(4096).default(32).describe('Width of the hidden layers; convolutions have half as many'),
@@ -37,6 +38,7 @@ const FEWEST_HELD_OUT = 4;
 
 /**
  * Regression of rewards on states. Soft: exp(z − f) − (z − f) − 1 for z = r/α, whose minimiser is f = log E exp(z); mean: (z − f)²/2.
+ * Guess: as mean, of the reward of the network's best guess at the state itself, whose values svdd-pm pays a call of the network for.
  * Deviation: the paper's loss (exp z − exp f)² has the same minimiser, but lets the largest rewards outweigh all others.
  * @param onStep after each update; return false to stop, with the network as it is.
  */
@@ -48,13 +50,14 @@ export async function trainValueNetwork(
 ): Promise<ValueNetwork> {
   const { kind, hidden, batch, seed } = options;
   const { dims, rewards } = data;
-  const spread = standardDeviation(rewards) || 1;
-  const alpha = options.alpha ?? spread;
-  const scale = kind === 'soft' ? alpha : spread;
+  const alpha = options.alpha ?? (standardDeviation(rewards) || 1);
+  const aimOf = (s: ValueState) => (kind === 'guess' ? s.guessed : rewards[s.sample]!);
+  const aims = kind === 'guess' ? data.states.map(aimOf) : rewards;
+  const scale = kind === 'soft' ? alpha : standardDeviation(aims) || 1;
   const offset =
     kind === 'soft'
       ? alpha * logMeanExp(rewards.map((r) => r / alpha))
-      : rewards.reduce((a, r) => a + r / rewards.length, 0);
+      : Array.from(aims).reduce((a, r) => a + r / aims.length, 0);
   const tried = heldOut(rewards.length, options.heldOut);
   const learned = data.states.filter((s) => s.sample >= tried);
 
@@ -87,7 +90,7 @@ export async function trainValueNetwork(
         ...feeds(chosen, dims),
         reward: f32(
           [batch, 1],
-          Float32Array.from(chosen, (s) => (rewards[s.sample]! - offset) / scale),
+          Float32Array.from(chosen, (s) => (aimOf(s) - offset) / scale),
         ),
       };
     },

@@ -558,9 +558,12 @@ export const procedures = {
           /** The field that says how many candidates there are. */
           countKey: z.string(),
           fields: z.array(field),
+          needsGradient: z.boolean(),
         }),
       ),
-      rewards: z.array(z.object({ reward: z.string(), description: z.string() })),
+      rewards: z.array(
+        z.object({ reward: z.string(), label: z.string(), description: z.string(), hasGradient: z.boolean() }),
+      ),
     }),
   },
   /** Plain samples of what a form says, kept for looking at rewards, and what steering by one of them is expected to do. */

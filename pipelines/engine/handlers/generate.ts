@@ -9,6 +9,7 @@ import type { GeneratePayload } from '#pipelines/engine/jobs/payloads.ts';
 import { wantModel } from '#pipelines/engine/jobs/wanted-model.ts';
 import { pictureRewards } from '#pipelines/engine/picture-rewards.ts';
 import { readGuided } from '#pipelines/engine/read-guided.ts';
+import { rewardLabel } from '#pipelines/engine/reward-label.ts';
 import { sequenceRewardsToList } from '#pipelines/engine/sequence-rewards.ts';
 import { adapterPath } from '#pipelines/engine/views.ts';
 import { BRANCHING_SAMPLERS, ETA_SAMPLERS, LEARNABLE_SAMPLERS } from '#pipelines/schedulers/names.ts';
@@ -34,6 +35,13 @@ export const generate: Handlers<'generate'> = {
       );
     }
     const model = await catalog.usable(modelId);
+    if (model.sequence !== null) {
+      throw new NorthlightError(
+        'generate/sequences',
+        `"${model.name}" writes sequences, not pictures.`,
+        'Choose a model of pictures.',
+      );
+    }
     refuseSampler(input, model);
     refuseClipSkip(input.clipSkip, model);
     if (input.steering) await refuseSteering(input, input.steering, initImage !== null);
@@ -90,21 +98,31 @@ export const generate: Handlers<'generate'> = {
   'generate.guided': ({ jobId, index }, { project, queue }) =>
     readGuided(project.directory, queue.get(jobId).id, index),
 
-  'generate.steering': async ({ of }) => {
-    const { DECODERS } = await import('#pipelines/decoding/index.ts');
-    // Rewards of pictures that ship have no gradient, and what needs a file to begin with is for the command line.
-    const usable = [...DECODERS.values()].filter((d) => !d.needsGradient && d.options.safeParse({}).success);
-    const decoders = usable.map(({ name, title, description, source, countKey, options }) => ({
-      ...{ name, title, description, source, countKey },
-      fields: fieldsOf(options).filter(({ key }) => of === 'sequences' || !NOT_OF_PICTURES.has(key)),
-    }));
-    const rewards = of === 'sequences' ? await sequenceRewardsToList() : await pictureRewards();
-    return { decoders, rewards: rewards.map(({ name, description }) => ({ reward: name, description })) };
+  'generate.steering': async ({ of }, { bundledModels }) => {
+    const { DECODERS, isAheadOption } = await import('#pipelines/decoding/index.ts');
+    const decoders = [...DECODERS.values()].map((decoder) => {
+      const { name, title, description, source, countKey, options, needsGradient = false } = decoder;
+      const hidden = (key: string) => NOT_OF_PICTURES.has(key) || isAheadOption(decoder, key);
+      const fields = fieldsOf(options).filter(({ key }) => of === 'sequences' || !hidden(key));
+      return { name, title, description, source, countKey, fields, needsGradient };
+    });
+    const rewards = of === 'sequences' ? await sequenceRewardsToList(bundledModels) : await pictureRewards();
+    return {
+      decoders,
+      rewards: rewards.map((r) => ({
+        ...{ reward: r.name, label: rewardLabel(r.name), description: r.description },
+        hasGradient: hasGradient(r),
+      })),
+    };
   },
 };
 
 /** Options of decoders that only sequences have, or that generating decides itself. */
-const NOT_OF_PICTURES = new Set(['value', 'draws', 'sharedReveal', 'output']);
+const NOT_OF_PICTURES = new Set(['draws', 'sharedReveal', 'output', 'locked']);
+
+/** Whether a reward is a network, or a formula with a slope. */
+const hasGradient = (reward: { readonly name: string }): boolean =>
+  reward.name.startsWith('onnx:') || ('graph' in reward && reward.graph !== undefined);
 
 type Asked = Pick<ParsedInput<'generate.start'>, 'scheduler' | 'eta' | 'keepTrajectories'>;
 
@@ -167,7 +185,10 @@ async function refuseSteering(input: Asked, { decoder, reward, options }: Steeri
     throw new NorthlightError('reward/unknown', `There is no reward "${reward}".`, `Use one of ${known.join(', ')}.`);
   }
   const { createSteering } = await import('#pipelines/decoding/index.ts');
-  createSteering(decoder, options);
+  const { needsGradient } = createSteering(decoder, options);
+  if (needsGradient && !hasGradient((await pictureRewards()).find(({ name }) => name === reward)!)) {
+    throw refuse(`The reward "${reward}" has no gradient to be led along.`, 'Choose the method svdd-pm.');
+  }
 }
 
 /** The file of a picture of the project, by sample id or hash. */

@@ -1,5 +1,6 @@
 import { createSteering } from '#pipelines/decoding/index.ts';
 import type { JobContext } from '#pipelines/engine/job-protocol.ts';
+import { rewardLabel } from '#pipelines/engine/reward-label.ts';
 import type { GuidedRecord } from '#pipelines/engine/sequence-contract.ts';
 import { createReward } from '#pipelines/rewards/index.ts';
 import { scoreWith } from '#pipelines/rewards/open-reward.ts';
@@ -54,7 +55,10 @@ export async function makeSequences(
       });
       const log =
         p.steering &&
-        createGuidedLog(context.project, context.jobId, { reward: p.steering.reward, decoder: p.steering.decoder });
+        createGuidedLog(context.project, context.jobId, {
+          reward: rewardLabel(p.steering.reward),
+          decoder: p.steering.decoder,
+        });
       const first = done;
       const stream = generateSequences({
         pipeline,
@@ -67,6 +71,7 @@ export async function makeSequences(
               steered: {
                 steering: createSteering(p.steering.decoder, p.steering.options),
                 reward: p.steering.reward,
+                graph: reward.graph,
                 score: (sequences) =>
                   scoreWith(
                     reward,
@@ -86,7 +91,14 @@ export async function makeSequences(
             const own = { ...rest, guesses: guesses().map(toldLetters), sheet: null };
             log?.keep(index, own);
             // The window follows one of a batch.
-            if (i === 0) context.event('steered', { reward: p.steering?.reward, prompt: '', index, total, ...own });
+            if (i === 0)
+              context.event('steered', {
+                reward: rewardLabel(p.steering?.reward ?? ''),
+                prompt: '',
+                index,
+                total,
+                ...own,
+              });
           }
         },
       });

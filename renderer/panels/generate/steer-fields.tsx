@@ -38,18 +38,25 @@ export function SteerFields({ of, steering, bank, change }: Props) {
   const reward = choices.rewards.find((r) => r.reward === steering?.reward);
   const isWritten = of === 'sequences' && steering !== null && !reward;
   const decoder = choices.decoders.find((d) => d.name === steering?.decoder);
+  // A reward that is written out may have a gradient: making says so where it has not.
+  const methodsFor = (name: string) =>
+    choices.decoders.filter(
+      (d) => !d.needsGradient || (choices.rewards.find((r) => r.reward === name)?.hasGradient ?? true),
+    );
 
   const steerBy = (name: string) => {
-    const first = choices.decoders[0];
+    const [first] = choices.decoders;
     if (name === '' || !first) change(null);
-    else change(steering ? { ...steering, reward: name } : newSteering(name, first.name));
+    else if (steering && methodsFor(name).includes(decoder!)) change({ ...steering, reward: name });
+    else change(newSteering(name, first.name));
   };
   const setOption = (key: string, value: FieldValue) =>
     steering && change({ ...steering, options: { ...steering.options, [key]: value } });
   const option = (key: string, fallback: FieldValue) => steering?.options[key] ?? fallback;
   const field = (key: string) => decoder?.fields.find((f) => f.key === key);
   const count = decoder && field(decoder.countKey);
-  const alpha = field('alpha');
+  // A method that has no temperature of its own by default has it among its other settings.
+  const alpha = decoder?.fields.find((f) => f.key === 'alpha' && f.default !== null);
   const rest = decoder?.fields.filter((f) => f !== count && f !== alpha) ?? [];
 
   return (
@@ -61,7 +68,7 @@ export function SteerFields({ of, steering, bank, change }: Props) {
         help={reward?.description ?? `A reward can choose between several ways on while ${of} are made.`}
         options={[
           { value: '', label: `Nothing: ${of} as the model makes them` },
-          ...choices.rewards.map((r) => ({ value: r.reward, label: fieldLabel(r.reward) })),
+          ...choices.rewards.map((r) => ({ value: r.reward, label: fieldLabel(r.label) })),
           ...(of === 'sequences' ? [{ value: WRITTEN, label: 'Another, written out…' }] : []),
         ]}
         onChange={steerBy}
@@ -87,7 +94,7 @@ export function SteerFields({ of, steering, bank, change }: Props) {
                 {decoder.description} <span className="source">{decoder.source}</span>
               </>
             }
-            options={choices.decoders.map((d) => ({ value: d.name, label: d.title }))}
+            options={methodsFor(steering.reward).map((d) => ({ value: d.name, label: d.title }))}
             onChange={(name) => change(newSteering(steering.reward, name))}
           />
           {count && (

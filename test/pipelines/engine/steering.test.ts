@@ -54,6 +54,18 @@ describe('a job whose pictures a reward steers', () => {
     },
   );
 
+  test('led along a gradient is worth more than left alone', async () => {
+    const worth = async (strength: number) => {
+      const context = recordedContext(project, `gradient-${strength}`);
+      const options = { strength, alpha: 0.02 };
+      await jobs.generate({ ...PAYLOAD, steering: { decoder: 'gradient', reward: 'warmth', options } }, context);
+      const files = context.events.filter((e) => e.topic === 'sampleFile');
+      const values = files.map((e) => (e.data as z.output<typeof jobEvents.sampleFile>).score!.value);
+      return values.reduce((sum, v) => sum + v, 0) / values.length;
+    };
+    expect(await worth(1)).toBeGreaterThan((await worth(0)) + 0.005);
+  });
+
   test('says of each picture what the reward says of its file', async () => {
     const context = recordedContext(project, 'score');
     const steering = { decoder: 'best-of-n', reward: 'warmth', options: { candidates: 3 } };
@@ -117,9 +129,12 @@ test('a call with steering that cannot work is refused before there is a job', a
   await expect(call({ steering: { decoder: 'luck', reward: 'warmth' } })).rejects.toMatchObject({
     code: 'decode/unknown',
   });
+  await expect(call({ steering: { decoder: 'gradient', reward: 'compressibility' } })).rejects.toMatchObject(steering);
   expect(await t.engine.call('jobs.list', {})).toEqual([]);
   const { decoders, rewards } = await t.engine.call('generate.steering', {});
-  expect(rewards.map((r) => r.reward)).toContain('warmth');
+  expect(rewards.filter((r) => r.hasGradient).map((r) => r.reward)).toEqual(['brightness', 'contrast', 'warmth']);
+  expect(decoders.filter((d) => d.needsGradient).map((d) => d.name)).toEqual(['gradient']);
+  expect(decoders.find((d) => d.name === 'svdd-mc')!.fields.map((f) => f.key)).toContain('value');
   for (const { name, fields, countKey } of decoders) {
     expect(fields.map((f) => f.key)).toContain(countKey);
     expect(() => createSteering(name, {})).not.toThrow();
