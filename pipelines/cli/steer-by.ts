@@ -1,6 +1,7 @@
 import { banksFolder, readBank } from '#pipelines/bank/bank.ts';
 import { CALIBRATION_SAMPLES, calibrateRewards } from '#pipelines/bank/calibrate.ts';
 import type { BankSource } from '#pipelines/bank/source.ts';
+import { DECODERS } from '#pipelines/decoding/index.ts';
 import type { Combination } from '#pipelines/rewards/combine.ts';
 import type { RewardHost } from '#pipelines/rewards/index.ts';
 import { openReward } from '#pipelines/rewards/open-reward.ts';
@@ -64,11 +65,16 @@ export async function openSteerBy(
     },
   );
   const { reward, alpha, bank } = calibrated;
-  const usesAlpha = 'alpha' in steering.options && options.alpha === undefined && !('alpha' in options.set);
-  if (usesAlpha && alpha !== null) io.note(`--alpha ${alpha} fits what plain samples differ by.`);
+  // A default is in units that nobody chose; one that a person wrote stays.
+  const unsaid = options.alpha === undefined && steering.options.alpha === defaultAlphaOf(steering.name);
+  const fits = unsaid && steering.options.alpha !== undefined && alpha !== null;
+  if (fits) io.note(`--alpha ${alpha} fits what plain samples differ by.`);
   return {
     reward,
-    steering: usesAlpha && alpha !== null ? steeringOf({ ...options, alpha }) : steering,
+    steering: fits ? steeringOf({ ...options, alpha }) : steering,
     bank: { key: bank.key, samples },
   };
 }
+
+/** Of a decoder; undefined where it has none. */
+const defaultAlphaOf = (name: string): unknown => DECODERS.get(name)?.options.safeParse({}).data?.alpha;

@@ -2,6 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { writeTinyMaskedModel } from '#test/support/tiny-sequence-model.ts';
 import { openWindow, type Window } from './support/browser.ts';
 import { buildWindow, type Serving, serve } from './support/serve.ts';
 
@@ -79,5 +80,23 @@ test('another reward looks at the same pictures, and what is stopped keeps what 
   await id('bank-cancel').click();
   await id('bank-make').waitFor({ timeout: LONG });
   await id('bank-gain').waitFor();
+  expect(window.complaints).toEqual([]);
+});
+
+test('sequences have a bank of their own', { timeout: LONG }, async () => {
+  await id('rail-models').click();
+  await id('model-path').fill(writeTinyMaskedModel(join(folder, 'enhancers'), { length: 40 }));
+  await id('model-add').click();
+  await expect.poll(() => id('model').count()).toBeGreaterThan(1);
+  await id('rail-generate').click();
+  await id('model-select').selectOption({ label: 'enhancers' });
+  await id('class-select').selectOption('K562');
+  await id('steer-by').selectOption('gc');
+  await expect.poll(() => id('bank-empty').textContent()).toMatch(/64 sequences made without steering/);
+  await id('bank-make').click();
+  // The best of N has no temperature: what is shown is what there is, and what extra work brings.
+  await id('bank-ladder-fold').waitFor({ timeout: LONG });
+  expect(await id('bank-gain').count()).toBe(0);
+  await shoot('bank-sequences');
   expect(window.complaints).toEqual([]);
 });

@@ -57,8 +57,11 @@ describe('sequences', () => {
     });
     // The temperature that was found, written out, makes the same.
     const { alpha } = written.decode as { alpha: number };
+    expect(alpha).toBeGreaterThan(0.2);
     await sample('by-hand', ...two, ...svdd, ...project, '--alpha', String(alpha));
     expect(letters('by-hand')).toBe(letters('first'));
+    await sample('as-said', ...two, ...svdd, ...project, '--alpha', '0.1');
+    expect(manifest('as-said')).toMatchObject({ decode: { alpha: 0.1 } });
   });
 
   test('do not change when a constant is added to a reward', async () => {
