@@ -22,6 +22,8 @@ export interface EngineContext {
   readonly project: Project;
   readonly queue: JobQueue;
   readonly catalog: ModelCatalog;
+  /** Folder of the models and scorers that ship. */
+  readonly bundledModels: string;
   readonly ranking: Ranking;
   readonly info: Omit<Output<'app.info'>, 'provider'>;
   /** What training graphs run on; `auto` chooses by measurement. */

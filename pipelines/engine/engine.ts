@@ -105,6 +105,7 @@ export function createEngine(options: EngineOptions): Engine {
     queue,
     emit,
     catalog,
+    bundledModels: options.bundledModels,
     ranking: createRanking(),
     host,
     ask: createAskCompute(host, project.directory, options.threads),

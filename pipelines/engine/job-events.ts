@@ -26,7 +26,8 @@ import {
   verifyResult,
 } from './jobs/payloads.ts';
 import { type SequenceBatch, sequenceBatch, sequencesPayload } from './jobs/sequence-payload.ts';
-import { viewPlan, viewRun, viewSample, viewSession } from './views.ts';
+import { rewardLabel } from './reward-label.ts';
+import { viewPlan, viewRun, viewSample, viewSequence, viewSession } from './views.ts';
 
 const COPY_BYTES = 1 << 22;
 
@@ -65,7 +66,7 @@ export function handleJobEvent(project: Project, emit: Emit, job: JobRow, topic:
       const { reward, values, of } = jobEvents.scores.parse(data);
       if (of === 'sequences') {
         sequences.putScores(project.db, reward, values);
-        emit('sequencesScored', { reward, values });
+        emit('sequencesScored', { reward: rewardLabel(reward), values });
         return;
       }
       scores.put(project.db, reward, values);
@@ -147,7 +148,7 @@ function addSequences(project: Project, emit: Emit, job: JobRow, batch: Sequence
       return isNew ? [seq] : [];
     }),
   );
-  if (added.length > 0) emit('sequences', { jobId: job.id, sequences: sequences.bySeqs(db, added) });
+  if (added.length > 0) emit('sequences', { jobId: job.id, sequences: sequences.bySeqs(db, added).map(viewSequence) });
 }
 
 /** Runs inside the transaction that marks the job done. */

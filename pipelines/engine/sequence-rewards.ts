@@ -1,12 +1,56 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { z } from 'zod';
 import { NorthlightError } from '#models/errors.ts';
 
 interface Listed {
   readonly name: string;
   readonly description: string;
+  /** Networks have a slope. */
+  readonly graph?: true;
 }
 
-/** Rewards of sequences that ship and need nothing but their name. Loaded when asked for, as those of pictures. */
-export async function sequenceRewardsToList(): Promise<readonly Listed[]> {
+/** Rewards of sequences that ship: networks in `bundled` first, then those that need nothing but their name. */
+export async function sequenceRewardsToList(bundled: string): Promise<readonly Listed[]> {
+  return [...scorersIn(bundled), ...(await builtIn())];
+}
+
+/** What `reward.json` says of a scorer of sequences. */
+const scorer = z.object({
+  name: z.string(),
+  alphabet: z.string(),
+  outputs: z.array(z.string()).default([]),
+  outputIndex: z.int().default(0),
+});
+
+/** Networks that score sequences, in folders of their own with a `reward.json` that names their alphabet. */
+function scorersIn(folder: string): Listed[] {
+  let names: string[];
+  try {
+    names = readdirSync(folder).sort();
+  } catch {
+    return [];
+  }
+  return names.flatMap((name) => {
+    const model = join(folder, name, 'model.onnx');
+    const manifest = join(folder, name, 'reward.json');
+    if (!existsSync(model) || !existsSync(manifest)) return [];
+    const parsed = scorer.safeParse(JSON.parse(readFileSync(manifest, 'utf8')));
+    if (!parsed.success) return [];
+    const { outputs, outputIndex } = parsed.data;
+    const of = outputs[outputIndex];
+    return [
+      {
+        graph: true,
+        name: `onnx:${model}`,
+        description: `What the network ${parsed.data.name} says${of ? ` of ${of}` : ''}.`,
+      },
+    ];
+  });
+}
+
+/** Loaded when asked for, as those of pictures. */
+async function builtIn(): Promise<readonly Listed[]> {
   const { sequenceRewards } = await import('#pipelines/rewards/sequences/index.ts');
   return [...sequenceRewards.values()].filter(({ options, open }) => {
     const given = options.safeParse({});

@@ -4,13 +4,20 @@ import { type AdapterRow, adapters } from '#pipelines/store/adapters.ts';
 import type { Project } from '#pipelines/store/project.ts';
 import { type RunRow, runs } from '#pipelines/store/runs.ts';
 import type { SampleRow } from '#pipelines/store/samples.ts';
+import type { SequenceRow } from '#pipelines/store/sequences.ts';
 import { type SessionRow, sessions } from '#pipelines/store/sessions.ts';
-import type { Adapter, Run, Sample, Session, TunePlan } from './contract.ts';
+import type { Adapter, Run, Sample, Sequence, Session, TunePlan } from './contract.ts';
+import { labelled } from './reward-label.ts';
 
 /** Rows of the store as the window sees them: paths absolute, internal columns left out. */
 
 export function viewSample({ side: _side, hidden: _hidden, trashed: _trashed, ...sample }: SampleRow): Sample {
   return sample;
+}
+
+/** Rewards under what they are called: paths of this machine are not for files and lists. */
+export function viewSequence({ scores, ...sequence }: SequenceRow): Sequence {
+  return { ...sequence, scores: labelled(scores) };
 }
 
 export function viewSession(row: SessionRow): Session {

@@ -22,7 +22,6 @@ const GLYPH = { width: 6.02, height: 7.2 };
 /** A sequence logo: how much each position says, and which letters say it. */
 export const SequenceLogo = memo(function SequenceLogo({ sequences, alphabet, molecule, of }: Props) {
   const columns = useMemo(() => logoOf(sequences, alphabet), [sequences, alphabet]);
-  if (sequences.length === 0) return null;
   const most = Math.log2(alphabet.length);
   const width = LEFT + columns.length * COLUMN + 4;
   const strongest = columns.reduce((best, c, i) => (c.bits > (columns[best]?.bits ?? 0) ? i : best), 0);

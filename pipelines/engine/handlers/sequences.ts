@@ -6,10 +6,11 @@ import type { Handlers } from '#pipelines/engine/context.ts';
 import type { Model, ParsedInput } from '#pipelines/engine/contract.ts';
 import type { ScorePayload } from '#pipelines/engine/jobs/payloads.ts';
 import type { SequencesPayload } from '#pipelines/engine/jobs/sequence-payload.ts';
+import { rewardLabel } from '#pipelines/engine/reward-label.ts';
 import { refuseSequenceReward, sequenceRewardsToList } from '#pipelines/engine/sequence-rewards.ts';
 import { sequenceText } from '#pipelines/engine/sequence-text.ts';
 import { tracksOf } from '#pipelines/engine/sequence-tracks.ts';
-import { adapterPath } from '#pipelines/engine/views.ts';
+import { adapterPath, viewSequence } from '#pipelines/engine/views.ts';
 import { BRANCHING_SAMPLERS } from '#pipelines/schedulers/names.ts';
 import { newId } from '#pipelines/store/ids.ts';
 import { sequences as table } from '#pipelines/store/sequences.ts';
@@ -21,7 +22,14 @@ export const sequences: Handlers<'sequences'> = {
     if (input.steering) {
       await refuseSequenceReward(input.steering.reward);
       const { createSteering } = await import('#pipelines/decoding/index.ts');
-      createSteering(input.steering.decoder, input.steering.options);
+      const { needsGradient } = createSteering(input.steering.decoder, input.steering.options);
+      if (needsGradient && !input.steering.reward.startsWith('onnx:')) {
+        throw new NorthlightError(
+          'sequences/no-gradient',
+          `The reward "${input.steering.reward}" has no gradient to be led along.`,
+          'Choose the method svdd-pm, or a network as the reward.',
+        );
+      }
     }
     const payload: SequencesPayload = {
       sequences: { ...input, modelPath: model.path, adapterPath: adapterPath(project, adapterId, modelId) },
@@ -40,11 +48,14 @@ export const sequences: Handlers<'sequences'> = {
     return queue.get(job.id);
   },
 
-  'sequences.list': (filter, { project }) => table.list(project.db, filter),
+  'sequences.list': (filter, { project }) => {
+    const { sequences: found, total } = table.list(project.db, filter);
+    return { sequences: found.map(viewSequence), total };
+  },
 
-  'sequences.rewards': async (_input, { project }) => {
+  'sequences.rewards': async (_input, { project, bundledModels }) => {
     const scored = new Map(table.rewards(project.db).map(({ reward, count }) => [reward, count]));
-    const known = await sequenceRewardsToList();
+    const known = await sequenceRewardsToList(bundledModels);
     return known.map(({ name, description }) => ({ reward: name, description, scored: scored.get(name) ?? 0 }));
   },
 
@@ -52,7 +63,10 @@ export const sequences: Handlers<'sequences'> = {
     await refuseSequenceReward(reward);
     const items = table.unscored(project.db, reward, seqs);
     if (items.length === 0) {
-      throw new NorthlightError('score/nothing', `All of these sequences have a score by ${reward} already.`);
+      throw new NorthlightError(
+        'score/nothing',
+        `All of these sequences have a score by ${rewardLabel(reward)} already.`,
+      );
     }
     const id = newId('job');
     const folder = join(project.directory, 'jobs', id);
@@ -63,7 +77,7 @@ export const sequences: Handlers<'sequences'> = {
     queue.add({
       id,
       kind: 'score',
-      title: `Score ${items.length === 1 ? '1 sequence' : `${items.length} sequences`} by ${reward}`,
+      title: `Score ${items.length === 1 ? '1 sequence' : `${items.length} sequences`} by ${rewardLabel(reward)}`,
       total: items.length,
       payload,
       origin: { modelId: '', adapterId: null, adapterA: null, adapterB: null },
@@ -74,10 +88,12 @@ export const sequences: Handlers<'sequences'> = {
     return queue.get(id);
   },
 
-  'sequences.text': ({ seqs, format }, { project }) => ({ text: sequenceText(table.bySeqs(project.db, seqs), format) }),
+  'sequences.text': ({ seqs, format }, { project }) => ({
+    text: sequenceText(table.bySeqs(project.db, seqs).map(viewSequence), format),
+  }),
 
   'sequences.export': ({ seqs, format, folder }, { project }) => {
-    const found = table.bySeqs(project.db, seqs);
+    const found = table.bySeqs(project.db, seqs).map(viewSequence);
     const parent = folder === undefined ? join(project.directory, 'exports') : resolve(project.directory, folder);
     const stamp = new Date().toISOString().slice(0, 19).replace(/\D/g, '');
     const path = join(parent, `northlight-${stamp}-${found.length}.${format}`);

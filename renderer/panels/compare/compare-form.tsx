@@ -80,7 +80,11 @@ export function CompareForm() {
         <SelectField
           label="Model"
           value={modelId ?? ''}
-          options={(models ?? []).map((m) => ({ value: m.id, label: m.name, disabled: !m.usable }))}
+          options={(models ?? []).map((m) => ({
+            value: m.id,
+            label: m.sequence ? `${m.name} (pictures only)` : m.name,
+            disabled: !m.usable || m.sequence !== null,
+          }))}
           onChange={(id) => {
             choose({ modelId: id, adapterId: null, compareAdapterId: null });
             setA(BASE);

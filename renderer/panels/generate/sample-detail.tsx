@@ -9,6 +9,7 @@ import { SampleFacts } from '#renderer/components/sample-facts.tsx';
 import { useShortcuts } from '#renderer/state/shortcuts.ts';
 import { useAction } from '#renderer/state/use-action.ts';
 import { star, startFrom, takeSettings, useGenerate } from './generate-store.ts';
+import { SteerFold } from './steer-fold.tsx';
 
 /** One picture and everything needed to make it again. */
 export function SampleDetail({ id, open, close }: { id: string; open(id: string): void; close(): void }) {
@@ -60,6 +61,7 @@ export function SampleDetail({ id, open, close }: { id: string; open(id: string)
               Use as start
             </Button>
           </div>
+          <SteerFold jobId={sample.jobId} index={sample.index} />
           <ReproducePicture key={sample.id} sample={sample} />
           <div className="row">
             <Button size="small" look="plain" shortcut="ArrowLeft" disabled={at <= 0} onClick={() => step(-1)}>

@@ -1,5 +1,5 @@
 import { useEffect, useState } from 'react';
-import type { GuidedRecord, Sequence, SequenceTracks as Tracks } from '#pipelines/engine/contract.ts';
+import type { Sequence, SequenceTracks as Tracks } from '#pipelines/engine/contract.ts';
 import { ErrorNote } from '#renderer/components/error-note.tsx';
 import { SequenceTracks } from '#renderer/components/sequence-tracks.tsx';
 import { formatNumber } from '#renderer/logic/format.ts';
@@ -7,27 +7,23 @@ import type { Molecule } from '#renderer/logic/letters.ts';
 import { engine } from '#renderer/state/engine.ts';
 import { type EngineError, toEngineError } from '#renderer/transport/wire.ts';
 import { SteerView } from './steer-view.tsx';
+import { useGuided } from './use-guided.ts';
 
 /** One sequence: its letters with what lies along them, what made it, and how it came to be. */
 export function SequenceDetail({ row, molecule }: { row: Sequence; molecule: Molecule }) {
   const [tracks, setTracks] = useState<Tracks | null>(null);
-  const [record, setRecord] = useState<GuidedRecord | null>(null);
+  const guided = useGuided(row.jobId, row.index);
   const [error, setError] = useState<EngineError | null>(null);
   useEffect(() => {
     let left = false;
-    const failed = (why: unknown) => left || setError(toEngineError(why));
     engine
       .call('sequences.tracks', { seq: row.seq })
       .then((found) => left || setTracks(found))
-      .catch(failed);
-    engine
-      .call('generate.guided', { jobId: row.jobId, index: row.index })
-      .then((found) => left || setRecord(found))
-      .catch(failed);
+      .catch((why: unknown) => left || setError(toEngineError(why)));
     return () => {
       left = true;
     };
-  }, [row.seq, row.jobId, row.index]);
+  }, [row.seq]);
   const facts = Object.entries({
     ...(row.className === null ? {} : { Class: row.className }),
     ...{ 'No.': String(row.index), Seed: String(row.seed), Sampler: `${row.scheduler}, ${row.steps} steps` },
@@ -45,7 +41,8 @@ export function SequenceDetail({ row, molecule }: { row: Sequence; molecule: Mol
       </div>
       {error && <ErrorNote error={error} />}
       <SequenceTracks letters={row.letters} molecule={molecule} tracks={tracks} />
-      {record && <SteerView record={record} molecule={molecule} />}
+      {guided.error && <ErrorNote error={guided.error} />}
+      {guided.record && <SteerView record={guided.record} molecule={molecule} />}
     </section>
   );
 }

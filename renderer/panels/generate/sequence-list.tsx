@@ -1,7 +1,6 @@
 import { type MouseEvent, memo, useEffect, useLayoutEffect, useRef, useState } from 'react';
 import type { Sequence } from '#pipelines/engine/contract.ts';
 import { SequenceLetters } from '#renderer/components/sequence-letters.tsx';
-import { fieldLabel } from '#renderer/logic/fields.ts';
 import { formatNumber } from '#renderer/logic/format.ts';
 import { type GridShape, itemsInSight, scrollToShow } from '#renderer/logic/grid.ts';
 import type { Molecule } from '#renderer/logic/letters.ts';
@@ -13,6 +12,8 @@ interface Props {
   readonly rewards: readonly string[];
   readonly molecule: Molecule;
 }
+
+const TITLES: Readonly<Record<string, string>> = { index: 'No.', length: 'Length' };
 
 const ROW = 26;
 const SHAPE: GridShape = { columns: 1, side: ROW, pitch: ROW };
@@ -80,7 +81,7 @@ export function SequenceList({ rows, rewards, molecule }: Props) {
               data-testid={`sort-${name}`}
               onClick={() => orderBy(name)}
             >
-              <span className="cut">{name === 'index' ? 'No.' : fieldLabel(name)}</span>
+              <span className="cut">{TITLES[name] ?? name}</span>
               {order.by === name && (order.down ? ' ↓' : ' ↑')}
             </button>
           ))}

@@ -199,7 +199,7 @@ export function SequenceResults({ model }: { model: Model & { sequence: NonNulla
       {steered && steered.jobId === jobId && job?.state === 'running' && (
         <SteerView record={{ ...steered, tree: null }} molecule={molecule} live />
       )}
-      {shown.length > 0 && (
+      {letters.length > 1 && (
         <SequenceLogo
           sequences={letters}
           alphabet={alphabet}
@@ -250,7 +250,7 @@ export function SequenceResults({ model }: { model: Model & { sequence: NonNulla
         />
         <datalist id="sequence-rewards">
           {rewardChoices?.map((r) => (
-            <option key={r.reward} value={r.reward} label={fieldLabel(r.reward)} />
+            <option key={r.reward} value={r.reward} label={fieldLabel(r.label)} />
           ))}
         </datalist>
         <Button

@@ -101,7 +101,7 @@ export function SteerTree({ tree: { places, sheet, left }, total, molecule }: Pr
           </span>
           {sheet && <SheetPicture sheet={sheet} at={at} alt="What this place would become" />}
           {shown.guess && (
-            <span className="strip">
+            <span className="guess-strip">
               <SequenceLetters letters={shown.guess} molecule={molecule} />
             </span>
           )}

@@ -79,7 +79,7 @@ function Rivals({ step, before, ours, molecule }: RivalsProps) {
             <span className="quiet small">{[fate, from].filter(Boolean).join(', ')}</span>
             {sheet && <SheetPicture sheet={sheet} at={place} alt={`What ${place + 1} would become`} />}
             {guesses?.[place] && (
-              <span className="strip">
+              <span className="guess-strip">
                 <SequenceLetters letters={guesses[place]} molecule={molecule} />
               </span>
             )}

@@ -1,0 +1,13 @@
+import { basename, dirname } from 'node:path';
+
+/** A reward as a person would call it: a scorer by its file or, where that is called model, by its folder; never by a path. */
+export function rewardLabel(spec: string): string {
+  if (!spec.startsWith('onnx:')) return spec;
+  const path = spec.slice('onnx:'.length);
+  const name = basename(path, '.onnx');
+  return name === 'model' ? basename(dirname(path)) : name;
+}
+
+/** Scores by what their rewards are called. */
+export const labelled = (scores: Readonly<Record<string, number>>): Record<string, number> =>
+  Object.fromEntries(Object.entries(scores).map(([reward, value]) => [rewardLabel(reward), value]));
