@@ -62,6 +62,7 @@ const REGISTRIES: readonly Registry[] = [
       'chain',
       'lockstep',
       'search-tree',
+      'progress',
       'screen',
       'value',
       'value-data',

@@ -1,7 +1,9 @@
 import { z } from 'zod';
+import { NorthlightError } from '#models/errors.ts';
 import type { Decoding, Rival, Score } from '#pipelines/sampling/steering.ts';
 import { askMissing, stillTrue } from './ask.ts';
 import type { At, Chain } from './chain.ts';
+import { expectedLargest, provenValue, rankByProgress } from './progress.ts';
 import type { ValueFunction } from './value.ts';
 import { argmax } from './weights.ts';
 
@@ -16,6 +18,16 @@ export const beamOptions = z.object({
     .default(0.5)
     .describe('Share of the steps after which the search has its own width, exponentially from where it began'),
   every: z.int().min(1).default(1).describe('Steps between branchings'),
+  progress: z
+    .number()
+    .min(0)
+    .max(10)
+    .default(0)
+    .describe(
+      'How much more counts what a candidate adds to its own parent, for someone who would try several ways on (a); with value=completions. ' +
+        '0: values alone',
+    ),
+  prover: z.int().min(1).max(64).default(4).describe('Ways on that such a one would try (K)'),
   sharedReveal: z
     .boolean()
     .default(true)
@@ -37,8 +49,11 @@ export async function* beam<S, E>(
   options: BeamOptions,
 ): Decoding {
   const { steps } = chain;
+  if (options.progress > 0 && value.completed === undefined) throw needsCompletions();
   const rows = Array.from({ length: chain.rows }, (_, row) => row);
-  let beams: Kept<S, E>[][] = rows.map((row) => [{ row, state: chain.start(row), said: undefined, from: null }]);
+  let beams: Kept<S, E>[][] = rows.map((row) => [
+    { row, state: chain.start(row), said: undefined, from: null, proven: 0 },
+  ]);
 
   for (let i = 0; i < steps; i++) {
     const flat = beams.flat();
@@ -56,15 +71,17 @@ export async function* beam<S, E>(
     const done = i + 1 === steps;
     // Nothing to choose: nothing to ask. The end always has to know its rewards.
     const compared = done ? rows : rows.filter((row) => branched && next[row]!.length > widthAt(i, steps, options));
-    const values = await appraise(
+    const { values, ranks } = await appraise(
       chain,
       i + 1,
       compared.map((row) => next[row]!),
       value,
       score,
+      options,
     );
     const byRow = new Map(compared.map((row, k) => [row, values[k]!]));
-    const kept = rows.map((row) => best(next[row]!, byRow.get(row), done ? 1 : widthAt(i, steps, options)));
+    const order = new Map(compared.map((row, k) => [row, ranks[k]!]));
+    const kept = rows.map((row) => best(next[row]!, order.get(row), done ? 1 : widthAt(i, steps, options)));
     const rivals = (row: number): Rival[] =>
       Array.from(byRow.get(row) ?? [], (value, k) => {
         const rival = next[row]![k]!;
@@ -88,7 +105,7 @@ export async function* beam<S, E>(
       guess,
       values: rows.map((row) => byRow.get(row) ?? new Float64Array()),
       chosen: rows.map((row) => {
-        const own = byRow.get(row);
+        const own = order.get(row);
         return own === undefined ? 0 : argmax(own);
       }),
       rivals,
@@ -108,6 +125,8 @@ interface Kept<S, E> extends At<S> {
   said: E | undefined;
   /** Which candidate of the last comparison it comes from; null before the first. */
   readonly from: number | null;
+  /** What the best of several ways on is expected to be worth, as it or its parent was last looked at; 0 before that. */
+  proven: number;
 }
 
 /** States kept after a step: from `width·oversample` down to `width`, by the same factor at every step. */
@@ -148,13 +167,13 @@ function candidatesOf<S, E>(
   const each = width === 0 ? 1 : drawsEach(own.length, width, options);
   const seen = new Set<string>();
   const out: Kept<S, E>[] = [];
-  for (const [b, { row, state, said, from }] of own.entries()) {
+  for (const [b, { row, state, said, from, proven }] of own.entries()) {
     for (let k = 0; k < each; k++) {
       const next = chain.draw(step, { row, state }, said as E, b * each + k, options.sharedReveal);
       const key = chain.key(next) ?? String(out.length);
       if (seen.has(key)) continue;
       seen.add(key);
-      out.push({ row, state: next, said: stillTrue(chain, state, next, said as E), from });
+      out.push({ row, state: next, said: stillTrue(chain, state, next, said as E), from, proven });
     }
   }
   return out;
@@ -167,9 +186,11 @@ async function appraise<S, E>(
   sets: readonly Kept<S, E>[][],
   value: ValueFunction<S, E>,
   score: Score,
-): Promise<Float64Array[]> {
+  { progress, prover }: BeamOptions,
+): Promise<{ values: Float64Array[]; ranks: Float64Array[] }> {
   const all = sets.flat();
   let values: Float64Array;
+  let ranks: Float64Array | undefined;
   if (step === chain.steps) {
     values = await score(
       all.map((c) => chain.finished(c.state)),
@@ -185,13 +206,26 @@ async function appraise<S, E>(
       );
       for (const [k, c] of all.entries()) c.said = said[k]!;
     }
-    values = await value.values(step, all, value.asksNetwork ? all.map((c) => c.said as E) : []);
+    const said = value.asksNetwork ? all.map((c) => c.said as E) : [];
+    if (progress > 0 && value.completed) {
+      const made = await value.completed(step, all, said);
+      const largest = expectedLargest(prover);
+      values = made.values;
+      ranks = Float64Array.from(all, (c, k) => {
+        const before = c.proven;
+        c.proven = provenValue(made.rewards[k]!, largest);
+        return rankByProgress(values[k]!, c.proven, before, progress);
+      });
+    } else values = await value.values(step, all, said);
   }
-  let from = 0;
-  return sets.map((own) => {
-    from += own.length;
-    return values.slice(from - own.length, from);
-  });
+  const shares = (of: Float64Array) => {
+    let from = 0;
+    return sets.map((own) => {
+      from += own.length;
+      return of.slice(from - own.length, from);
+    });
+  };
+  return { values: shares(values), ranks: shares(ranks ?? values) };
 }
 
 /** The largest first; candidates of equal value as they were drawn. */
@@ -200,3 +234,10 @@ function best<S, E>(candidates: readonly Kept<S, E>[], values: Float64Array | un
   const order = [...candidates.keys()].sort((a, b) => values[b]! - values[a]! || a - b);
   return order.slice(0, width).map((k) => candidates[k]!);
 }
+
+const needsCompletions = () =>
+  new NorthlightError(
+    'decode/option',
+    'Decoder "beam": progress is told from several completions of each candidate, and its values are of one.',
+    'Set value=completions, or leave progress at 0.',
+  );

@@ -13,6 +13,12 @@ export interface ValueFunction<S, E> {
   readonly asksNetwork: boolean;
   /** @param said one per state, or empty where the network need not be asked. */
   values(step: number, at: readonly At<S>[], said: readonly E[]): Promise<Float64Array>;
+  /** With the rewards of the random completions that each value is made of; absent where it is made of none. */
+  completed?(
+    step: number,
+    at: readonly At<S>[],
+    said: readonly E[],
+  ): Promise<{ readonly values: Float64Array; readonly rewards: readonly Float64Array[] }>;
 }
 
 /** Reward of the network's best guess: SVDD-PM, Li et al. 2024 (arXiv:2408.08252), algorithm 4. Exact for linear rewards of Gaussian chains. */
@@ -38,23 +44,23 @@ export function completionValue<S, E>(
   options: { readonly alpha: number; readonly draws: number },
 ): ValueFunction<S, E> {
   const { alpha, draws } = options;
+  const completed = async (step: number, at: readonly At<S>[], said: readonly E[]) => {
+    const samples: Clean[] = [];
+    const rows: number[] = [];
+    for (const [i, a] of at.entries()) {
+      for (let k = 0; k < draws; k++) {
+        samples.push(chain.complete(step, a, said[i]!, k) ?? chain.guess(step, a, said[i]!));
+        rows.push(a.row);
+      }
+    }
+    const all = await scoreUnique(score, samples, rows);
+    const rewards = at.map((_, i) => all.subarray(i * draws, (i + 1) * draws));
+    return { rewards, values: Float64Array.from(rewards, (own) => alpha * logMeanExp(own.map((r) => r / alpha))) };
+  };
   return {
     asksNetwork: true,
-    async values(step, at, said) {
-      const samples: Clean[] = [];
-      const rows: number[] = [];
-      for (const [i, a] of at.entries()) {
-        for (let k = 0; k < draws; k++) {
-          samples.push(chain.complete(step, a, said[i]!, k) ?? chain.guess(step, a, said[i]!));
-          rows.push(a.row);
-        }
-      }
-      const rewards = await scoreUnique(score, samples, rows);
-      return Float64Array.from(at, (_, i) => {
-        const own = rewards.subarray(i * draws, (i + 1) * draws);
-        return alpha * logMeanExp(own.map((r) => r / alpha));
-      });
-    },
+    completed,
+    values: async (step, at, said) => (await completed(step, at, said)).values,
   };
 }
 
