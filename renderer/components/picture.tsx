@@ -6,17 +6,20 @@ interface Props {
   /** What the picture should show: its prompt. Empty where the text beside it already says so. */
   readonly alt: string;
   readonly className?: string;
+  /** Loaded when it comes near: one of many. */
+  readonly lazy?: boolean;
   onReady?(): void;
 }
 
 /** A picture by content address. A small picture is enlarged pixel by pixel, never blurred. */
-export function Picture({ hash, alt, className, onReady }: Props) {
+export function Picture({ hash, alt, className, lazy, onReady }: Props) {
   const [look, setLook] = useState<'smooth' | 'pixels' | 'failed'>('smooth');
   return (
     <span className={className ? `picture ${className}` : 'picture'}>
       <img
         src={pictureUrl(hash)}
         alt={alt}
+        {...(lazy && { loading: 'lazy' as const })}
         className={look}
         draggable={false}
         decoding="async"

@@ -16,8 +16,9 @@ import { buildWindow, type Serving, serve } from './support/serve.ts';
 /** Ten thousand pictures in a real browser. SCREENSHOTS=folder keeps pictures of what was seen. */
 
 const PICTURES = 10_000;
-/** Distinct files among them. */
-const FILES = 200;
+/** Distinct files among them: so many drawings, each turned and mirrored in eight ways. */
+const DRAWINGS = 25;
+const SIDE = 192;
 const LONG = 180_000;
 
 const folder = mkdtempSync(join(tmpdir(), 'northlight-gallery-'));
@@ -51,26 +52,46 @@ const search = async (text: string) => id('gallery-search').fill(text);
 const current = () =>
   window.page.locator('.gallery-tile.current').getAttribute('aria-posinset', { timeout: 5000 }).then(Number);
 
-beforeAll(async () => {
-  buildWindow();
+/** The eight ways to lay a square picture. */
+function* layings(rgb: Uint8Array): Generator<Uint8Array> {
+  const last = SIDE - 1;
+  for (let way = 0; way < 8; way++) {
+    const laid = new Uint8Array(rgb.length);
+    for (let y = 0; y < SIDE; y++) {
+      for (let x = 0; x < SIDE; x++) {
+        const across = way & 1 ? last - x : x;
+        const down = way & 2 ? last - y : y;
+        const from = 3 * (way & 4 ? across * SIDE + down : down * SIDE + across);
+        const to = 3 * (y * SIDE + x);
+        for (let c = 0; c < 3; c++) laid[to + c] = rgb[from + c]!;
+      }
+    }
+    yield laid;
+  }
+}
+
+async function fill(): Promise<void> {
   const opened = openProject(project);
   const hashes: string[] = [];
-  for (let i = 0; i < FILES; i++) {
+  for (let i = 0; i < DRAWINGS; i++) {
     const rng = new Rng(7).fork('flower', i);
-    const png = await encodePng(
-      await rasterizeSvg(drawFlower(sampleAttributes(rng), rng.fork('drawing')), 192, 192),
-      192,
-      192,
-    );
-    const hash = createHash('sha256').update(png).digest('hex');
-    // One picture's file is missing.
-    if (i > 0) writeFileSync(join(project, 'samples', `${hash}.png`), png);
-    hashes.push(hash);
+    const drawing = await rasterizeSvg(drawFlower(sampleAttributes(rng), rng.fork('drawing')), SIDE, SIDE);
+    for (const rgb of layings(drawing)) {
+      const png = await encodePng(rgb, SIDE, SIDE);
+      const hash = createHash('sha256').update(png).digest('hex');
+      // One picture's file is missing.
+      if (hashes.length > 0) writeFileSync(join(project, 'samples', `${hash}.png`), png);
+      hashes.push(hash);
+    }
   }
   addManySamples(opened.db, PICTURES, { hashes });
   opened.close();
+}
+
+beforeAll(async () => {
+  buildWindow();
+  [window] = await Promise.all([openWindow(), fill()]);
   serving = await serve(project);
-  window = await openWindow();
   window.page.setDefaultTimeout(40_000);
 }, LONG);
 
@@ -87,58 +108,14 @@ afterAll(async () => {
 
 describe('the gallery with ten thousand pictures', { timeout: LONG }, () => {
   test('opens on the newest of them', async () => {
-    await window.page.goto(serving.url);
-    await id('rail-gallery').click();
+    // As a reload comes back to it: nothing else has to be read first.
+    await window.page.goto(`${serving.url}#gallery`);
     await soon(count).toBe('10000 pictures');
     await soon(() => window.page.locator('.gallery-tile img').count()).toBeGreaterThan(20);
     await window.page.waitForFunction(() =>
       [...document.querySelectorAll<HTMLImageElement>('.gallery-tile img')].every((image) => image.complete),
     );
     await shoot('1-gallery');
-  });
-
-  test('scrolls through without long tasks, and holds only what is in sight', async () => {
-    const seen = await window.page.evaluate(async () => {
-      const box = document.querySelector('.gallery-scroll')!;
-      const tasks: number[] = [];
-      const observer = new PerformanceObserver((list) => tasks.push(...list.getEntries().map((e) => e.duration)));
-      observer.observe({ entryTypes: ['longtask'] });
-      const frame = () => new Promise<number>((done) => requestAnimationFrame(done));
-      const frames: number[] = [];
-      let tiles = 0;
-      let last = await frame();
-      const end = box.scrollHeight - box.clientHeight;
-      // A steady scroll, then jumps as by dragging the bar.
-      const stops = [
-        ...Array.from({ length: 120 }, (_, i) => i * 60),
-        ...Array.from({ length: 40 }, (_, i) => (end * i) / 39),
-      ];
-      for (const top of stops) {
-        box.scrollTop = top;
-        const now = await frame();
-        frames.push(now - last);
-        last = now;
-        tiles = Math.max(tiles, document.querySelectorAll('.gallery-tile').length);
-      }
-      await new Promise((done) => setTimeout(done, 100));
-      observer.disconnect();
-      frames.sort((a, b) => a - b);
-      const elements = document.querySelectorAll('*').length;
-      return {
-        tasks,
-        tiles,
-        elements,
-        p50: frames[Math.floor(frames.length / 2)]!,
-        p95: frames[Math.floor(frames.length * 0.95)]!,
-      };
-    });
-    if (shots !== undefined) console.log(JSON.stringify(seen));
-    expect(seen.tiles).toBeLessThan(150);
-    expect(seen.elements).toBeLessThan(1500);
-    // A machine that does other things too may stall a frame or two.
-    expect(seen.tasks.filter((ms) => ms > 100).length).toBeLessThanOrEqual(2);
-    await soon(() => window.page.locator('.gallery-tile img').count()).toBeGreaterThan(20);
-    await shoot('2-scrolled-to-the-end');
   });
 
   test('moves by keys, and what the keyboard is at stays in sight', async () => {
@@ -183,6 +160,51 @@ describe('the gallery with ten thousand pictures', { timeout: LONG }, () => {
     await shoot('5-by-score');
     await id('gallery-order').selectOption('newest');
     await soon(count).toBe('10000 pictures');
+  });
+
+  // By now the engine has done what it does after its start.
+  test('scrolls through without long tasks, and holds only what is in sight', async () => {
+    const seen = await window.page.evaluate(async () => {
+      const box = document.querySelector('.gallery-scroll')!;
+      const tasks: number[] = [];
+      const observer = new PerformanceObserver((list) => tasks.push(...list.getEntries().map((e) => e.duration)));
+      observer.observe({ entryTypes: ['longtask'] });
+      const frame = () => new Promise<number>((done) => requestAnimationFrame(done));
+      const frames: number[] = [];
+      let tiles = 0;
+      let last = await frame();
+      const end = box.scrollHeight - box.clientHeight;
+      // A steady scroll, then jumps as by dragging the bar.
+      const stops = [
+        ...Array.from({ length: 120 }, (_, i) => i * 60),
+        ...Array.from({ length: 40 }, (_, i) => (end * i) / 39),
+      ];
+      for (const top of stops) {
+        box.scrollTop = top;
+        const now = await frame();
+        frames.push(now - last);
+        last = now;
+        tiles = Math.max(tiles, document.querySelectorAll('.gallery-tile').length);
+      }
+      await new Promise((done) => setTimeout(done, 100));
+      observer.disconnect();
+      frames.sort((a, b) => a - b);
+      const elements = document.querySelectorAll('*').length;
+      return {
+        tasks,
+        tiles,
+        elements,
+        p50: frames[Math.floor(frames.length / 2)]!,
+        p95: frames[Math.floor(frames.length * 0.95)]!,
+      };
+    });
+    if (shots !== undefined) console.log(JSON.stringify(seen));
+    expect(seen.tiles).toBeLessThan(150);
+    expect(seen.elements).toBeLessThan(1500);
+    // A machine that does other things too may stall a frame or two.
+    expect(seen.tasks.filter((ms) => ms > 100).length).toBeLessThanOrEqual(2);
+    await soon(() => window.page.locator('.gallery-tile img').count()).toBeGreaterThan(20);
+    await shoot('2-scrolled-to-the-end');
   });
 
   test('stars and tags what is selected, with completion', async () => {
@@ -274,8 +296,10 @@ describe('the gallery with ten thousand pictures', { timeout: LONG }, () => {
     await id('generate-start').click();
     await id('rail-gallery').click();
     const box = id('gallery-grid');
-    await box.evaluate((element) => element.scrollTo(0, 5000));
     const atTop = () => window.page.locator('.gallery-tile').first().getAttribute('id');
+    const newest = await atTop();
+    await box.evaluate((element) => element.scrollTo(0, 5000));
+    await soon(atTop).not.toBe(newest);
     const [top, first] = [await box.evaluate((element) => element.scrollTop), await atTop()];
     await soon(() => id('gallery-news').textContent()).toBe('2 new ↑');
     expect(await box.evaluate((element) => element.scrollTop)).toBe(top);

@@ -35,7 +35,9 @@ export function GeneratePanel() {
     choose({ start: null });
   }, [start]);
   useEffect(() => {
-    if (phase === 'ready') void reload();
+    // The first time it is being read anyway.
+    const { samples, error } = useGenerate.getState();
+    if (phase === 'ready' && (samples ?? error) !== null) void reload();
   }, [phase]);
 
   if (models?.length === 0) {

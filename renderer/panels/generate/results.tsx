@@ -155,7 +155,7 @@ export function Results({ open }: { open(id: string): void }) {
                     aria-label={`Picture of ${tile.prompt}, seed ${tile.seed}, number ${tile.index}${tile.starred ? ', starred' : ''}`}
                     onClick={() => open(tile.id)}
                   >
-                    <Picture hash={tile.hash} alt="" />
+                    <Picture hash={tile.hash} alt="" lazy />
                     {Object.entries(tile.scores).map(([name, value]) => (
                       <span key={name} className="tile-score number" data-testid="tile-score">
                         {`${name} ${formatNumber(value)}`}
