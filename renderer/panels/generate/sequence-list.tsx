@@ -16,6 +16,8 @@ interface Props {
 const TITLES: Readonly<Record<string, string>> = { index: 'No.', length: 'Length' };
 
 const ROW = 26;
+/** Of the line of titles, which stays at the top. */
+const HEAD = 31;
 const SHAPE: GridShape = { columns: 1, side: ROW, pitch: ROW };
 /** Rows kept before and after those in sight. */
 const SPARE = 8;
@@ -41,7 +43,7 @@ export function SequenceList({ rows, rewards, molecule }: Props) {
   }, []);
   useEffect(() => {
     if (cursor >= 0 && box.current)
-      box.current.scrollTop = scrollToShow(SHAPE, cursor, box.current.scrollTop, height - ROW);
+      box.current.scrollTop = scrollToShow(SHAPE, cursor, box.current.scrollTop, height - HEAD);
   }, [cursor, height]);
 
   const click = (event: MouseEvent) => {

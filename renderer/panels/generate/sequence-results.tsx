@@ -61,7 +61,9 @@ export function SequenceResults({ model }: { model: Model & { sequence: NonNulla
   const move = (event: KeyboardEvent) => {
     if (shown.length === 0) return;
     const key = event.key;
-    const to = cursor < 0 ? 0 : moveInGrid(cursor, key, 1, PAGE_ROWS, shown.length);
+    // With none in hand, an arrow takes the first.
+    const to =
+      cursor < 0 && key.startsWith('Arrow') ? 0 : moveInGrid(Math.max(0, cursor), key, 1, PAGE_ROWS, shown.length);
     const added = event.shiftKey ? between(shown, Math.max(0, cursor), to).map(({ seq }) => seq) : [];
     useSequences.setState(({ selected: before }) => ({
       current: shown[to]!.seq,
