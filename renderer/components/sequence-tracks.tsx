@@ -97,7 +97,7 @@ export function SequenceTracks({ letters, molecule, tracks }: Props) {
               className="gc-line"
               d={gc.map((share, i) => `${i === 0 ? 'M' : 'L'}${(i + 0.5) * COLUMN} ${gcY(share).toFixed(1)}`).join('')}
             />
-            <text className="tick" x={2} y={gcTop + 9}>
+            <text className="tick" x={2} y={gcTop + GC_HEIGHT - 2}>
               {`GC ${formatPercent(gc.reduce((a, b) => a + b, 0) / gc.length)}`}
             </text>
           </g>

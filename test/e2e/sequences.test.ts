@@ -2,7 +2,12 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { Rng } from '#models/tensor/rng.ts';
 import { parseFasta } from '#pipelines/sequences/sequence-files.ts';
+import { jobs } from '#pipelines/store/jobs.ts';
+import { models } from '#pipelines/store/models.ts';
+import { openProject } from '#pipelines/store/project.ts';
+import { sequences } from '#pipelines/store/sequences.ts';
 import { writeTinyMaskedModel } from '#test/support/tiny-sequence-model.ts';
 import { openWindow, type Window } from './support/browser.ts';
 import { buildWindow, type Serving, serve } from './support/serve.ts';
@@ -40,7 +45,36 @@ async function shoot(name: string): Promise<void> {
   await window.page.screenshot({ path: join(shots, `${name}.png`), fullPage: true });
 }
 
+const MANY = 10_000;
+
+/** A project in which somebody has written many sequences before. */
+function fill(): void {
+  const filled = openProject(project);
+  const { db } = filled;
+  const rng = new Rng(7);
+  db.tx(() => {
+    models.put(db, { id: 'model-old', path: join(folder, 'gone'), bundled: false });
+    const origin = {
+      modelId: 'model-old',
+      adapterId: null,
+      adapterA: null,
+      adapterB: null,
+      makes: 'sequences' as const,
+    };
+    const job = { id: 'job-old', kind: 'generate' as const, title: 'Many', total: MANY, payload: {}, origin };
+    jobs.add(db, { ...job, runId: null, sessionId: null });
+    jobs.settle(db, 'job-old', { state: 'done', stage: '', crashes: 0, error: null });
+    const shared = { modelId: 'model-old', adapterId: null, className: null, seed: 7, steps: 1, scheduler: 'masked' };
+    for (let index = 0; index < MANY; index++) {
+      const letters = Array.from({ length: 200 }, () => 'ACGT'[rng.int(4)]).join('');
+      sequences.add(db, { ...shared, letters, index, eta: 0, guidanceScale: 1, jobId: 'job-old' });
+    }
+  });
+  filled.close();
+}
+
 beforeAll(async () => {
+  fill();
   buildWindow();
   serving = await serve(project);
   window = await openWindow();
@@ -137,5 +171,17 @@ test('a tree search leaves a tree that can be walked', { timeout: LONG }, async 
   await id('sequence').first().click();
   await id('steer-tree').waitFor();
   await shoot('sequence-tree');
+});
+
+test(`of ${MANY} rows only those in sight exist, and the last one is a key away`, { timeout: LONG }, async () => {
+  await id('batch-select').selectOption('job-old');
+  await eventually(() => id('sequence-count').textContent()).toBe(`${MANY} sequences`);
+  await id('sequence-list').focus();
+  const begun = performance.now();
+  await window.page.keyboard.press('End');
+  await window.page.locator('.sequence-row.current', { hasText: String(MANY - 1) }).waitFor();
+  if (shots !== undefined) console.log(`End of ${MANY} rows: ${Math.round(performance.now() - begun)} ms`);
+  expect(await id('sequence').count()).toBeLessThan(60);
+  await shoot('sequence-many');
   expect(window.complaints).toEqual([]);
 });
