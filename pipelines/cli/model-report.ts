@@ -18,7 +18,7 @@ export function formatBytes(bytes: number): string {
 export function describeModel(report: ModelReport): string {
   const lines = [
     `${report.name} · ${report.family} · ${report.usable ? 'ready' : 'cannot run'}`,
-    `  ${report.width} × ${report.height}, predicts ${report.predictionType}, ` +
+    `  ${report.width > 0 ? `${report.width} × ${report.height}, ` : ''}predicts ${report.predictionType}, ` +
       `${report.parameters.toLocaleString('en')} parameters, ${formatBytes(report.sizeBytes)}`,
   ];
   if (report.description !== '') lines.push(`  ${report.description}`);

@@ -90,7 +90,7 @@ describe('models list', () => {
 });
 
 test('a report reads as a few lines with every problem and its fix', () => {
-  const text = describeModel({
+  const report = {
     name: 'n',
     family: 'f',
     components: ['unet'],
@@ -104,7 +104,11 @@ test('a report reads as a few lines with every problem and its fix', () => {
     description: '',
     examplePrompts: [],
     hash: '',
-  });
+  };
+  const text = describeModel(report);
+  expect(text).toContain('32 × 32, predicts epsilon');
+  // Models of sequences have no size in pixels.
+  expect(describeModel({ ...report, width: 0, height: 0 })).toContain('\n  predicts epsilon');
   expect(text).toContain('1,234,567 parameters, 4.9 MB');
   expect(text).toContain('! unet/model.onnx is missing. Export it.');
 });
