@@ -142,6 +142,8 @@ export const guidedRecord = z.object({
   reward: z.string(),
   decoder: z.string(),
   total: z.number().int(),
+  /** What the sample itself is worth, higher is better. */
+  result: z.number().nullable(),
   steps: z.array(guidedStep),
   tree: z
     .object({

@@ -3,17 +3,19 @@ import type { GuidedStep } from '#pipelines/engine/contract.ts';
 type Step = Pick<GuidedStep, 'values' | 'survivors' | 'parents'>;
 
 /**
- * The place, at each step, of the one that the best of the last survivors comes from; null where that was not told. Best of the last:
- * where several went on, the one worth most.
+ * The place, at each step, of the one that the result comes from; null where that was not told. Where several went on at the last
+ * step, the result is the one worth as much as it (particles are drawn by weight), or while that is not known the one worth most.
  */
-export function lineageOf(steps: readonly Step[]): (number | null)[] {
+export function lineageOf(steps: readonly Step[], result: number | null = null): (number | null)[] {
   const path: (number | null)[] = steps.map(() => null);
   const last = steps.at(-1);
   if (!last) return path;
-  let place: number | null = last.survivors.reduce<number | null>(
-    (best, s) => (best === null || last.values[s]! > last.values[best]! ? s : best),
+  const own = result === null ? -1 : last.values.indexOf(result);
+  const best = last.survivors.reduce<number | null>(
+    (most, s) => (most === null || last.values[s]! > last.values[most]! ? s : most),
     null,
   );
+  let place: number | null = last.survivors.includes(own) ? own : best;
   for (let k = steps.length - 1; k >= 0 && place !== null; k--) {
     path[k] = place;
     place = steps[k]!.parents[place] ?? null;

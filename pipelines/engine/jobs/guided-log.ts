@@ -32,7 +32,7 @@ export interface GuidedLog {
   /** Keeps what was told. */
   keep(index: number, told: ToldStep): void;
   /** Writes the file of a sample, if it can. */
-  finish(index: number, tree: GuidedRecord['tree']): void;
+  finish(index: number, tree: GuidedRecord['tree'], result: number | null): void;
 }
 
 interface Own {
@@ -79,12 +79,12 @@ export function createGuidedLog(
     keep(index, told) {
       ownOf(index).steps.push(told);
     },
-    finish(index, tree) {
+    finish(index, tree, result) {
       const own = open.get(index);
       open.delete(index);
       if (index >= GUIDED_LIMITS.samples || (own === undefined && tree === null)) return;
       const record: GuidedRecord = {
-        ...{ index, reward, decoder, tree },
+        ...{ index, reward, decoder, tree, result },
         total: own?.total ?? 0,
         steps: own?.steps ?? [],
       };

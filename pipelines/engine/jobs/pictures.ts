@@ -138,7 +138,7 @@ export async function makePictures(sets: readonly PictureSet[], context: JobCont
             missing[picture.position]!.position,
             reward?.higherIsBetter === false ? -1 : 1,
           );
-          await finishLog(log, file.position, picture.tree, drawSheet);
+          await finishLog(log, file.position, picture, drawSheet);
           journal.append(file);
           done.add(key(file.side, file.position));
           context.event('sampleFile', file);
@@ -161,7 +161,7 @@ const SHEET_COLUMNS = 16;
 async function finishLog(
   log: GuidedLog | null | undefined,
   position: number,
-  tree: Picture['tree'],
+  { tree, reward }: Picture,
   draw: DrawSheet,
 ): Promise<void> {
   if (!log) return;
@@ -175,7 +175,7 @@ async function finishLog(
     const bare = places.map(({ guess: _, ...place }) => ({ ...place, guess: null }));
     told = { places: bare, left, sheet: sheet && { ...sheet, columns: SHEET_COLUMNS } };
   }
-  log.finish(position, told);
+  log.finish(position, told, reward);
 }
 
 const steeredBy = (reward: Reward, { decoder, options }: NonNullable<PictureSet['steering']>): PicturesSteeredBy => ({

@@ -116,7 +116,7 @@ export async function makeSequences(
             score: value === null ? null : sign * value,
           })),
         };
-        for (const { index, tree } of made) finishLog(log, index, tree);
+        for (const one of made) finishLog(log, one);
         journal.append(batch);
         context.event('sequences', batch);
         done += made.length;
@@ -133,7 +133,7 @@ export async function makeSequences(
   }
 }
 
-function finishLog(log: GuidedLog | null, index: number, tree: GeneratedSequence['tree']): void {
+function finishLog(log: GuidedLog | null, { index, tree, reward }: GeneratedSequence): void {
   if (log === null) return;
   let told: GuidedRecord['tree'] = null;
   if (tree !== null) {
@@ -141,5 +141,5 @@ function finishLog(log: GuidedLog | null, index: number, tree: GeneratedSequence
     const shown = places.map(({ guess, ...place }) => ({ ...place, guess: toldLetters(guess()) }));
     told = { places: shown, sheet: null, left };
   }
-  log.finish(index, told);
+  log.finish(index, told, reward);
 }

@@ -124,7 +124,7 @@ export function Results({ open }: { open(id: string): void }) {
           testId="generate-progress"
         />
       )}
-      {steered && steered.jobId === jobId && <SteerView record={{ ...steered, tree: null }} live />}
+      {steered && steered.jobId === jobId && <SteerView record={{ ...steered, tree: null, result: null }} live />}
       {job?.error && <ErrorNote error={job.error} />}
       {job && (job.state === 'paused' || job.state === 'failed' || job.state === 'set-aside') && (
         <div className="row">

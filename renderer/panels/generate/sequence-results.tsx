@@ -199,7 +199,7 @@ export function SequenceResults({ model }: { model: Model & { sequence: NonNulla
         </div>
       )}
       {steered && steered.jobId === jobId && job?.state === 'running' && (
-        <SteerView record={{ ...steered, tree: null }} molecule={molecule} live />
+        <SteerView record={{ ...steered, tree: null, result: null }} molecule={molecule} live />
       )}
       {letters.length > 1 && (
         <SequenceLogo

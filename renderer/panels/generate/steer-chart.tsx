@@ -13,19 +13,19 @@ const mean = (values: readonly number[]) => values.reduce((a, b) => a + b, 0) / 
 
 /**
  * What competed for a picture or sequence at each step: filled dots went on, hollow ones did not, thin lines lead to what they come
- * from, and the thick one is the way of the best. Nothing before the first comparison.
+ * from, and the thick one is the way of the result. Nothing before the first comparison.
  */
 export function SteerChart({
   picture,
 }: {
-  picture: Pick<GuidedRecord, 'reward' | 'total'> & { readonly steps: readonly GuidedStep[] };
+  picture: Pick<GuidedRecord, 'reward' | 'total' | 'result'> & { readonly steps: readonly GuidedStep[] };
 }) {
   const steps = picture.steps.filter((step) => step.values.length > 0);
   if (steps.length === 0) return null;
   const [low, high] = range(steps.flatMap(({ step, values }) => values.map((y) => ({ x: step, y }))));
   const x = (step: number) => LEFT + (step / picture.total) * (WIDTH - LEFT - 8);
   const y = (value: number) => 6 + (1 - (value - low) / (high - low)) * (HEIGHT - BOTTOM - 6);
-  const path = lineageOf(steps);
+  const path = lineageOf(steps, picture.result);
   const way = steps.flatMap(({ step, values }, k) => {
     const place = path[k] ?? null;
     return place === null ? [] : [{ step, value: values[place]! }];

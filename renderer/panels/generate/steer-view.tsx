@@ -9,7 +9,9 @@ import { SteerChart } from './steer-chart.tsx';
 import { SteerTree } from './steer-tree.tsx';
 
 interface Props {
-  readonly record: Pick<GuidedRecord, 'reward' | 'total' | 'tree'> & { readonly steps: readonly GuidedStep[] };
+  readonly record: Pick<GuidedRecord, 'reward' | 'total' | 'tree' | 'result'> & {
+    readonly steps: readonly GuidedStep[];
+  };
   /** Of sequences. */
   readonly molecule?: Molecule;
   /** It is being made: the last step is shown until another is chosen. */
@@ -18,9 +20,9 @@ interface Props {
 
 /** How a guided sample came to be: rewards over steps, what competed at each, who went on, and the tree of a search. */
 export function SteerView({ record, molecule = 'other', live = false }: Props) {
-  const { steps, tree } = record;
+  const { steps, tree, result } = record;
   const [chosen, setChosen] = useState<number | null>(null);
-  const path = useMemo(() => lineageOf(steps), [steps]);
+  const path = useMemo(() => lineageOf(steps, result), [steps, result]);
   const at = Math.min(chosen ?? steps.length - 1, steps.length - 1);
   const step = steps[at];
   return (
@@ -44,7 +46,7 @@ export function SteerView({ record, molecule = 'other', live = false }: Props) {
               }}
             />
           </label>
-          <Rivals step={step} before={steps[at - 1]} ours={path[at] ?? null} molecule={molecule} />
+          <Rivals step={step} before={steps[at - 1]} ours={live ? null : (path[at] ?? null)} molecule={molecule} />
         </>
       )}
       {tree && <SteerTree tree={tree} total={record.total} molecule={molecule} />}

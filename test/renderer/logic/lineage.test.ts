@@ -10,6 +10,7 @@ test('the way of the best leads back from parent to parent', () => {
     { values: [6, 9, 7], survivors: [0, 1], parents: [1, 0, 1] },
   ];
   expect(lineageOf(steps)).toEqual([1, 0, 1]);
+  expect(lineageOf(steps, 6)).toEqual([1, 1, 0]);
   expect(lineageOf([])).toEqual([]);
 });
 
