@@ -24,10 +24,28 @@ export function gaussianMoments(
   const x0 = into?.clean ?? new Float64Array(size);
   for (let d = 0; d < size; d++) x0[d] = step.x0Sample * x[d]! + step.x0Output * output[d]!;
   const clean = limit(x0, schedule);
-  const mean = into?.mean ?? new Float64Array(size);
-  for (let d = 0; d < size; d++) mean[d] = step.sample * x[d]! + step.output * output[d]!;
+  const mean = unlimitedMean(step, x, output, into?.mean ?? new Float64Array(size));
   if (clean !== x0) for (let d = 0; d < size; d++) mean[d]! += step.x0Weight * (clean[d]! - x0[d]!);
   return { mean, clean };
+}
+
+/** The mean of {@link gaussianMoments} alone: the clean sample is not worked out where nothing limits it. */
+export function gaussianMean(
+  schedule: Pick<GaussianSchedule, 'clipSampleRange' | 'dynamicThreshold'>,
+  step: GaussianStep,
+  x: Float32Array,
+  output: Float32Array,
+  into: GaussianMoments,
+): Float64Array {
+  if (schedule.clipSampleRange !== null || schedule.dynamicThreshold !== null) {
+    return gaussianMoments(schedule, step, x, output, into).mean;
+  }
+  return unlimitedMean(step, x, output, into.mean);
+}
+
+function unlimitedMean(step: GaussianStep, x: Float32Array, output: Float32Array, mean: Float64Array): Float64Array {
+  for (let d = 0; d < mean.length; d++) mean[d] = step.sample * x[d]! + step.output * output[d]!;
+  return mean;
 }
 
 /** The predicted clean sample as the schedule's configuration wants it: itself, clipped, or dynamically thresholded. */

@@ -3,7 +3,7 @@ import { Rng } from '#models/tensor/rng.ts';
 import { numel } from '#models/tensor/tensor.ts';
 import type { GaussianSchedule } from '#pipelines/schedulers/types.ts';
 import type { Denoiser } from './denoiser.ts';
-import { gaussianMoments } from './gaussian-step.ts';
+import { gaussianMean, gaussianMoments } from './gaussian-step.ts';
 import { type KnownPart, keepKnown, noisedStart } from './image-to-image.ts';
 import { gaussianLogProb, type Trajectory } from './trajectory.ts';
 
@@ -98,8 +98,12 @@ export async function* sampleLoop<C>(options: SampleLoopOptions<C>): AsyncGenera
       if (step.std > 0) new Rng(seed).fork('noise', index, i).fillNormal(z);
       const own = samples.subarray(offset, offset + size);
       const said = output.subarray(offset, offset + size);
-      const { mean, clean: guess } = gaussianMoments(schedule, step, own, said, scratch);
-      clean?.set(guess, offset);
+      let mean: Float64Array;
+      if (clean) {
+        const moments = gaussianMoments(schedule, step, own, said, scratch);
+        clean.set(moments.clean, offset);
+        mean = moments.mean;
+      } else mean = gaussianMean(schedule, step, own, said, scratch);
       for (const [k, { sample, output: share }] of step.past.entries()) {
         const before = past[k]!;
         for (let d = 0; d < size; d++) {

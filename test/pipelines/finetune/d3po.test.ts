@@ -292,7 +292,7 @@ describe('a run', () => {
 
   test('learns an easy preference: pairs come into order, the loss falls below ln 2, and brighter pictures are made', async () => {
     const { metrics, result } = await tune('easy', {
-      steps: 100,
+      steps: 160,
       itemsPerUpdate: 4,
       learningRate: 3e-3,
       stripEvery: 1000,

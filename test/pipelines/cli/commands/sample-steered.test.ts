@@ -101,7 +101,7 @@ describe('what cannot be steered is refused by name', () => {
     [['--candidates', '4'], /for steered sampling/],
     [['--decode', 'best-of-n', '--reward', 'gc', '--alpha', '1'], /no temperature/],
     [['--decode', 'gradient', '--reward', 'gc'], /No gradient of this reward is known/],
-    [['--decode', 'svdd-mc', '--reward', 'gc', '--set', 'network=nowhere'], /nowhere/],
+    [['--decode', 'svdd-mc', '--reward', 'gc', '--set', 'value=nowhere'], /nowhere/],
     [['--decode', 'svdd-pm', '--reward', 'gc', '--set', 'candidate=3'], /candidates/],
   ])('%j', async (args, message) => {
     expect(await refused('--model', at('dna'), '--class', 'K562', ...args)).toMatch(message);
