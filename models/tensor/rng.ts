@@ -48,25 +48,26 @@ function mulHigh(x: number, mh: number, ml: number): number {
 }
 
 const pair = new Float64Array(2);
+/** Of whole quarter turns. */
+const COSINES = Float64Array.of(1, 0, -1, 0, 1);
+const SINES = Float64Array.of(0, 1, 0, -1, 0);
 const POWERS_OF_TWO = Float64Array.from({ length: 33 }, (_, i) => 2 ** i);
 
 /**
- * Two independent standard normals from two random words, to `pair`: √(−2 ln u)·(cos 2πv, sin 2πv), with u and v in the middle of
+ * Two independent standard normals from two random words, to `out` from `at`: √(−2 ln u)·(cos 2πv, sin 2πv), with u and v in the middle of
  * their 2³² intervals. Logarithm (as artanh), cosine and sine are power series with an error below 2e-10, less than float32 can tell:
  * noise is made at every step, and calls into the library took half of its time.
  */
-function normalPair(w0: number, w1: number): void {
-  // u = m · 2^−e with m from √½ to √2
-  const leading = Math.clz32(w0);
-  let e = leading;
-  let m = ((w0 >>> 0) + 0.5) * 2 ** -32 * POWERS_OF_TWO[leading]!;
-  if (m < Math.SQRT1_2) {
-    m *= 2;
-    e++;
-  }
+function normalPair(w0: number, w1: number, out: Float32Array | Float64Array, at: number): void {
+  // u = m · 2^−e with m from ½ to 1
+  const e = Math.clz32(w0);
+  const m = ((w0 >>> 0) + 0.5) * 2 ** -32 * POWERS_OF_TWO[e]!;
   const s = (m - 1) / (m + 1);
   const q = s * s;
-  const logM = 2 * s * (1 + q * (1 / 3 + q * (1 / 5 + q * (1 / 7 + q * (1 / 9 + q * (1 / 11))))));
+  const q2 = q * q;
+  const even = 1 + q2 * (1 / 5 + q2 * (1 / 9 + q2 * (1 / 13 + q2 * (1 / 17 + q2 / 21))));
+  const uneven = 1 / 3 + q2 * (1 / 7 + q2 * (1 / 11 + q2 * (1 / 15 + q2 / 19)));
+  const logM = 2 * s * (even + q * uneven);
   const radius = Math.sqrt(2 * (e * Math.LN2 - logM));
   // v = quarter/4 + x/2π with |x| at most π/4
   const v = ((w1 >>> 0) + 0.5) * 2 ** -32;
@@ -76,11 +77,11 @@ function normalPair(w0: number, w1: number): void {
   const sin = x * (1 + y * (-1 / 6 + y * (1 / 120 + y * (-1 / 5040 + y * (1 / 362880 + y * (-1 / 39916800))))));
   const cos =
     1 + y * (-1 / 2 + y * (1 / 24 + y * (-1 / 720 + y * (1 / 40320 + y * (-1 / 3628800 + y * (1 / 479001600))))));
-  const odd = (quarter & 1) === 1;
-  const across = odd ? sin : cos;
-  const up = odd ? cos : sin;
-  pair[0] = radius * (quarter === 1 || quarter === 2 ? -across : across);
-  pair[1] = radius * (quarter === 2 || quarter === 3 ? -up : up);
+  // No branches on what is random: they cost more than the arithmetic.
+  const c = COSINES[quarter]!;
+  const t = SINES[quarter]!;
+  out[at] = radius * (c * cos - t * sin);
+  out[at + 1] = radius * (t * cos + c * sin);
 }
 
 /** Set in the second counter word of every label header, where no draw ever counts to: forks and draws cannot meet. */
@@ -149,7 +150,7 @@ export class Rng {
       return spare;
     }
     const first = this.#next();
-    normalPair(first, this.#next());
+    normalPair(first, this.#next(), pair, 0);
     this.#spare = pair[1]!;
     return pair[0]!;
   }
@@ -200,12 +201,8 @@ export class Rng {
     while (i < out.length && (this.#left > 0 || !Number.isNaN(this.#spare))) out[i++] = this.normal();
     for (; i + 3 < out.length; i += 4) {
       const w = this.#block();
-      normalPair(w[0]!, w[1]!);
-      out[i] = pair[0]!;
-      out[i + 1] = pair[1]!;
-      normalPair(w[2]!, w[3]!);
-      out[i + 2] = pair[0]!;
-      out[i + 3] = pair[1]!;
+      normalPair(w[0]!, w[1]!, out, i);
+      normalPair(w[2]!, w[3]!, out, i + 2);
     }
     while (i < out.length) out[i++] = this.normal();
     return out;
