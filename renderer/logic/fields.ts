@@ -2,6 +2,9 @@ import type { Field } from '#pipelines/engine/contract.ts';
 
 export type FieldValue = number | string | boolean | null;
 
+/** Written otherwise than words are. */
+const SPELT: Readonly<Record<string, string>> = { gc: 'GC', cpg: 'CpG', jpeg: 'JPEG' };
+
 /** "learningRate" → "Learning rate". */
 export function fieldLabel(key: string): string {
   const words = key
@@ -9,7 +12,7 @@ export function fieldLabel(key: string): string {
     .replace(/[-_]/g, ' ')
     .split(' ')
     // Abbreviations keep their capitals.
-    .map((word) => (/^[A-Z]{2,}$/.test(word) ? word : word.toLowerCase()));
+    .map((word) => SPELT[word.toLowerCase()] ?? (/^[A-Z]{2,}$/.test(word) ? word : word.toLowerCase()));
   const text = words.join(' ');
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
