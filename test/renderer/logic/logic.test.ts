@@ -122,7 +122,7 @@ describe('forms from fields', () => {
     expect(splitFields([field({ key: 'odd' })]).basic).toHaveLength(1);
   });
   test('keys read as words', () =>
-    expect(['learningRate', 'beta', 'kl-target'].map(fieldLabel)).toEqual(['Learning rate', 'Beta', 'Kl target']));
+    expect(['learningRate', 'kl-target', 'cpg'].map(fieldLabel)).toEqual(['Learning rate', 'Kl target', 'CpG']));
 });
 
 describe('measures of a run', () => {
