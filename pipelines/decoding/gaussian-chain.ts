@@ -28,10 +28,12 @@ export function gaussianChain<C>(
       'Use ddim with eta above 0, ddpm, euler-ancestral, lcm, or flow-match-sde.',
     );
   }
-  /** Candidates of one state share their mean, and so does its guess. */
+  /** Candidates of one state share their mean, and so does its guess: only the last are kept, in these arrays. */
+  const scratch = { mean: new Float64Array(size), clean: new Float64Array(size) };
+  const z = new Float32Array(size);
   let last: { readonly said: Float32Array; readonly moments: GaussianMoments } | undefined;
   const momentsOf = (i: number, state: Float32Array, said: Float32Array): GaussianMoments => {
-    if (last?.said !== said) last = { said, moments: gaussianMoments(schedule, steps[i]!, state, said) };
+    if (last?.said !== said) last = { said, moments: gaussianMoments(schedule, steps[i]!, state, said, scratch) };
     return last.moments;
   };
   return {
@@ -63,7 +65,7 @@ export function gaussianChain<C>(
       const next = new Float32Array(size);
       if (std > 0) {
         const own = new Rng(seed).fork('noise', index, i);
-        const z = (candidate === 0 ? own : own.fork('candidate', candidate)).fillNormal(new Float32Array(size));
+        (candidate === 0 ? own : own.fork('candidate', candidate)).fillNormal(z);
         for (let d = 0; d < size; d++) next[d] = mean[d]! + std * z[d]!;
       } else next.set(mean);
       if (!allFinite(next)) throw notFinite(index, i, steps.length);
@@ -80,10 +82,10 @@ export function gaussianChain<C>(
       return said.map((o, d) => o + (variance / x0Output) * slope[d]!);
     },
     restart(i, _, sample, locked, rng) {
-      const z = rng.fillNormal(new Float32Array(size));
+      const start = rng.fillNormal(new Float32Array(size));
       const at = (step: number, d: number) => {
         const { signal, noise } = steps[step] ?? { signal: 1, noise: 0 };
-        return signal * sample[d]! + noise * z[d]!;
+        return signal * sample[d]! + noise * start[d]!;
       };
       return {
         state: Float32Array.from(sample, (__, d) => at(i, d)),

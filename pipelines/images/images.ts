@@ -143,10 +143,11 @@ export function tensorToRgb(chw: Float32Array, width: number, height: number): U
   const channels = chw.length / plane;
   if (channels !== 3 && channels !== 1) throw sizeError(chw.length, width, height);
   const rgb = new Uint8Array(plane * 3);
-  for (let i = 0; i < plane; i++) {
-    for (let c = 0; c < 3; c++) {
-      const x = Math.round((chw[channels === 3 ? c * plane + i : i]! + 1) * 127.5);
-      rgb[i * 3 + c] = Math.min(255, Math.max(0, x));
+  for (let c = 0; c < 3; c++) {
+    const from = channels === 3 ? c * plane : 0;
+    for (let i = 0, k = c; i < plane; i++, k += 3) {
+      const x = (chw[from + i]! + 1) * 127.5 + 0.5;
+      rgb[k] = x >= 255 ? 255 : x > 0 ? x | 0 : 0;
     }
   }
   return rgb;
