@@ -2,7 +2,6 @@ import { useEffect } from 'react';
 import { Button } from '#renderer/components/button.tsx';
 import { ErrorNote } from '#renderer/components/error-note.tsx';
 import { Fold } from '#renderer/components/fold.tsx';
-import { Icon } from '#renderer/components/icon.tsx';
 import { NumberField } from '#renderer/components/number-field.tsx';
 import { SelectField } from '#renderer/components/select-field.tsx';
 import { Switch } from '#renderer/components/switch.tsx';
@@ -35,6 +34,7 @@ import {
 } from './generate-store.ts';
 import { RecallNote } from './recall-note.tsx';
 import { schedulerNamed } from './schedulers.ts';
+import { SeedField } from './seed-field.tsx';
 import { StartPicture } from './start-picture.tsx';
 import { SteerFields } from './steer-fields.tsx';
 import { picturesOf } from './use-bank.ts';
@@ -188,20 +188,7 @@ export function GenerateForm() {
             ))}
           </div>
         )}
-        <div className="seed">
-          <NumberField
-            label="Seed"
-            value={form.seed}
-            onChange={(seed) => edit({ seed })}
-            min={0}
-            max={2 ** 31 - 1}
-            problem={problems.seed ?? null}
-            testId="seed"
-          />
-          <Button iconOnly aria-label="New seed" title="New seed (D)" onClick={() => edit({ seed: randomSeed() })}>
-            <Icon name="dice" />
-          </Button>
-        </div>
+        <SeedField seed={form.seed} problem={problems.seed ?? null} change={(seed) => edit({ seed })} />
         <SteerFields
           of="pictures"
           steering={form.steering}

@@ -3,7 +3,6 @@ import type { Model } from '#pipelines/engine/contract.ts';
 import { Button } from '#renderer/components/button.tsx';
 import { ErrorNote } from '#renderer/components/error-note.tsx';
 import { Fold } from '#renderer/components/fold.tsx';
-import { Icon } from '#renderer/components/icon.tsx';
 import { NumberField } from '#renderer/components/number-field.tsx';
 import { SelectField } from '#renderer/components/select-field.tsx';
 import { plural } from '#renderer/logic/format.ts';
@@ -14,6 +13,7 @@ import { engine } from '#renderer/state/engine.ts';
 import { choose, useNavigation } from '#renderer/state/navigation.ts';
 import { useShortcuts } from '#renderer/state/shortcuts.ts';
 import { useAction } from '#renderer/state/use-action.ts';
+import { SeedField } from './seed-field.tsx';
 import { edit, followModel, formProblems, sequencesInput, show, useSequences } from './sequence-store.ts';
 import { SteerFields } from './steer-fields.tsx';
 import { sequencesOf } from './use-bank.ts';
@@ -138,20 +138,7 @@ export function SequenceForm({ model }: { model: Model & { sequence: NonNullable
             testId="guidance"
           />
         )}
-        <div className="seed">
-          <NumberField
-            label="Seed"
-            value={form.seed}
-            onChange={(seed) => edit({ seed })}
-            min={0}
-            max={2 ** 31 - 1}
-            problem={problems.seed ?? null}
-            testId="seed"
-          />
-          <Button iconOnly aria-label="New seed" title="New seed (D)" onClick={() => edit({ seed: randomSeed() })}>
-            <Icon name="dice" />
-          </Button>
-        </div>
+        <SeedField seed={form.seed} problem={problems.seed ?? null} change={(seed) => edit({ seed })} />
         <SteerFields
           of="sequences"
           steering={form.steering}
