@@ -1,4 +1,3 @@
-import { NorthlightError } from '#models/errors.ts';
 import {
   type Combination,
   combineRewards,
@@ -6,21 +5,18 @@ import {
   statisticsOf,
   type Weighted,
 } from '#pipelines/rewards/combine.ts';
-import { capped, clip } from '#pipelines/rewards/guards.ts';
+import { capped } from '#pipelines/rewards/guards.ts';
 import { createReward, type RewardHost } from '#pipelines/rewards/index.ts';
 import { parseRewardSpec } from '#pipelines/rewards/spec.ts';
 import type { Reward } from '#pipelines/rewards/types.ts';
 import { defaultAlpha } from './alpha.ts';
 import { type Bank, readBank } from './bank.ts';
-import { upwards } from './columns.ts';
-import { combinedValues } from './combined.ts';
+import type { Column } from './columns.ts';
 import { groupsOf } from './groups.ts';
 import { type GrowHooks, growBank } from './grow.ts';
 import { scoreBank } from './score-bank.ts';
 import type { BankSource } from './source.ts';
-
-/** Plain samples that put several rewards on one scale: their standard deviations are then known to about a tenth. */
-export const CALIBRATION_SAMPLES = 64;
+import { CALIBRATION_SAMPLES, creditOf, refuseFlat, targetValues, wanted } from './target.ts';
 
 export interface CalibrateOptions extends RewardHost {
   /** `SPEC` or `SPEC@WEIGHT`. */
@@ -37,6 +33,8 @@ export interface CalibrateOptions extends RewardHost {
 export interface Calibrated {
   /** A fixed function of a sample, higher is better. Close it. */
   readonly reward: Reward;
+  /** The rewards by themselves, in the order asked for; closed with it. */
+  readonly parts: readonly Reward[];
   /** Fits its spread over plain samples; null where it does not tell them apart. */
   readonly alpha: number | null;
   readonly bank: Bank;
@@ -64,44 +62,31 @@ export async function calibrateRewards(
     );
     const bank = await growBank(readBank(project, source.identity), source, samples, hooks);
     const parts: Weighted[] = [];
-    const columns: Float64Array[] = [];
+    const columns: { column: Column; weight: number }[] = [];
     const statistics: Statistics[] = [];
     for (const [k, { spec, weight }] of specs.entries()) {
       const column = await scoreBank(bank, spec, { ...host, count: samples, opened: opened[k]! }, hooks);
-      const values = upwards(column);
-      const over = cap === undefined ? undefined : quantileOf(values, cap);
-      const credited = over === undefined ? values : values.map((v) => clip(v - over));
+      const { credited, over } = creditOf(wanted(column, weight), cap);
       refuseFlat(spec, credited);
-      const sign = column.higherIsBetter ? 1 : -1;
-      const reward = over === undefined ? opened[k]! : capped(opened[k]!, { cap: sign * over });
+      // What lowers a reward of negative weight has its limit at the other end.
+      const towards = weight < 0 ? { ...opened[k]!, higherIsBetter: !opened[k]!.higherIsBetter } : opened[k]!;
+      const sign = towards.higherIsBetter ? 1 : -1;
+      parts.push(
+        over === null
+          ? { reward: opened[k]!, weight }
+          : { reward: capped(towards, { cap: sign * over }), weight: Math.abs(weight) },
+      );
+      columns.push({ column, weight });
       // Combined rewards turn around by weight what is better when lower.
-      const own = over === undefined ? Float64Array.from(column.values) : credited;
-      parts.push({ reward, weight });
-      columns.push(credited);
-      statistics.push(statisticsOf(own));
+      statistics.push(statisticsOf(over === null ? column.values : credited));
     }
-    const weights = parts.map(({ weight }) => weight);
     const reward = combineRewards(parts, combine);
     reward.calibrate(statistics);
-    const alpha = defaultAlpha(groupsOf(bank, combinedValues(columns, weights, combine)));
+    const alpha = defaultAlpha(groupsOf(bank, targetValues(columns, { combine, cap: cap ?? null }, samples)));
     // As a person would write it: the same command with this --alpha makes the same.
-    return { reward, alpha: alpha && Number(alpha.toPrecision(3)), bank };
+    return { reward, parts: opened, alpha: alpha && Number(alpha.toPrecision(3)), bank };
   } catch (error) {
     await Promise.all(opened.map((reward) => reward.close()));
     throw error;
   }
-}
-
-const quantileOf = (values: Float64Array, share: number): number =>
-  Float64Array.from(values).sort()[Math.min(Math.floor(share * values.length), values.length - 1)]!;
-
-/** What does not tell plain samples apart has no scale: a first difference would outweigh everything. */
-function refuseFlat(spec: string, values: Float64Array): void {
-  const { mean, std } = statisticsOf(values);
-  if (std > 1e-6 * (Math.abs(mean) + 1e-6)) return;
-  throw new NorthlightError(
-    'bank/flat-reward',
-    `The reward "${spec}" says the same of all ${values.length} plain samples, so it cannot be put on one scale with others.`,
-    'Write the rewards as one, with a scale of your own: --reward "expr:…"; or look at more plain samples: --bank-samples N.',
-  );
 }

@@ -1,6 +1,7 @@
 import { banksFolder, readBank } from '#pipelines/bank/bank.ts';
-import { CALIBRATION_SAMPLES, calibrateRewards } from '#pipelines/bank/calibrate.ts';
+import { calibrateRewards } from '#pipelines/bank/calibrate.ts';
 import type { BankSource } from '#pipelines/bank/source.ts';
+import { CALIBRATION_SAMPLES, needsCalibration } from '#pipelines/bank/target.ts';
 import { DECODERS } from '#pipelines/decoding/index.ts';
 import type { Combination } from '#pipelines/rewards/combine.ts';
 import type { RewardHost } from '#pipelines/rewards/index.ts';
@@ -39,7 +40,7 @@ export async function openSteerBy(
 ): Promise<SteerBy> {
   const { reward: rewards, combine, cap } = options;
   const steering = steeringOf(options);
-  if (steering === null || (rewards.length === 1 && cap === undefined)) {
+  if (steering === null || !needsCalibration(rewards, cap)) {
     return { reward: await openReward(rewards, { ...host, combine }), steering, bank: null };
   }
   const project = options.project ?? options.out;

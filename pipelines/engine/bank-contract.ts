@@ -36,12 +36,14 @@ const bankPreview = z.object({
 });
 export type BankPreview = z.infer<typeof bankPreview>;
 
-/** A bank as far as it is there, and what it says of a reward. */
+/** A bank as far as it is there, and what it says of rewards. */
 export const bankView = z.object({
   key: z.string(),
   samples: z.number().int(),
-  /** How many of them the reward has scored. */
+  /** How many of them all the rewards have scored. */
   scored: z.number().int(),
+  /** How many put the rewards on one scale before they steer, and are made first where they are missing; 0: none. */
+  calibration: z.number().int(),
   /** Sizes that make sense, smallest first: enough for a first look, and as many as a bank usually has. */
   sizes: z.array(z.number().int()),
   /** Of one sample, when they were made; null where there is none. */
@@ -50,7 +52,7 @@ export const bankView = z.object({
   callsPerSample: z.number().int(),
   /** The job that makes or scores it now, or waits to. */
   jobId: z.string().nullable(),
-  /** Null until the reward has scored samples. */
+  /** Null until all the rewards have scored samples. */
   preview: bankPreview.nullable(),
 });
 export type BankView = z.infer<typeof bankView>;

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { COMBINATIONS } from '#pipelines/rewards/combine.ts';
 import { SAMPLERS, type SamplerName } from '#pipelines/schedulers/names.ts';
 import { type BankPreview, type BankView, bankView } from './bank-contract.ts';
 import { doctorReport, type ModelDoctorReport } from './doctor-schema.ts';
@@ -308,10 +309,23 @@ export const field = z.object({
 });
 export type Field = z.infer<typeof field>;
 
-const steering = z.object({
+/** What samples follow. */
+const followed = z.object({
+  /** A negative weight turns a reward around. One reward alone, of weight 1, is followed as it is. */
+  rewards: z
+    .array(z.object({ reward: z.string().min(1), weight: z.number() }))
+    .min(1)
+    .max(12),
+  /** How several become one. */
+  combine: z.enum(COMBINATIONS).default('sum'),
+  /** The quantile of plain samples beyond which a reward gives no more credit; null: none. */
+  cap: z.number().gt(0).lt(1).nullable().default(null),
+});
+export type Followed = z.infer<typeof followed>;
+
+const steering = followed.extend({
   /** One of `generate.steering`. */
   decoder: z.string(),
-  reward: z.string().min(1),
   /** Of the decoder; an absent one has its default. */
   options: z.record(z.string(), z.union([z.number(), z.string(), z.boolean(), z.null()])).default({}),
 });
@@ -347,7 +361,7 @@ export const generateInput = z.object({
   /** Pixels; null: the model's usual size. */
   width: z.number().int().min(1).max(16_384).nullable().default(null),
   height: z.number().int().min(1).max(16_384).nullable().default(null),
-  /** A reward that pictures follow while they are made, and how; null: none. */
+  /** Rewards that pictures follow while they are made, and how; null: none. */
   steering: steering.nullable().default(null),
 });
 export type SteeringInput = z.infer<typeof steering>;
@@ -545,7 +559,7 @@ export const procedures = {
     input: z.object({ jobId: z.string(), index: z.number().int().min(0) }),
     output: guidedRecord.nullable(),
   },
-  /** Ways in which a reward can steer, and the rewards that can. */
+  /** Ways in which rewards can steer, the rewards that can, and how several become one. */
   'generate.steering': {
     input: z.object({ of: z.enum(['pictures', 'sequences']).default('pictures') }),
     output: z.object({
@@ -564,16 +578,17 @@ export const procedures = {
       rewards: z.array(
         z.object({ reward: z.string(), label: z.string(), description: z.string(), hasGradient: z.boolean() }),
       ),
+      combinations: z.array(z.object({ name: z.enum(COMBINATIONS), title: z.string(), description: z.string() })),
     }),
   },
-  /** Plain samples of what a form says, kept for looking at rewards, and what steering by one of them is expected to do. */
+  /** Plain samples of what a form says, kept for looking at rewards, and what steering by them is expected to do. */
   'banks.show': {
-    input: z.object({ of: bankOf, reward: z.string().min(1), alpha: z.number().positive().nullable().default(null) }),
+    input: followed.extend({ of: bankOf, alpha: z.number().positive().nullable().default(null) }),
     output: bankView,
   },
   /** Makes what the bank lacks to have `count` samples, and scores them: a job. */
   'banks.make': {
-    input: z.object({ of: bankOf, reward: z.string().min(1), count: z.number().int().min(1).max(100_000) }),
+    input: followed.pick({ rewards: true }).extend({ of: bankOf, count: z.number().int().min(1).max(100_000) }),
     output: job,
   },
   /** Writes sequences: a job that generates. */

@@ -119,7 +119,7 @@ function sampleFile(project: Project, emit: Emit, job: JobRow, file: SampleFile)
       clipSkip: ('clipSkip' in payload ? payload.clipSkip : null) ?? 1,
     });
     const added = samples.get(db, id);
-    if (added && file.score) scores.put(db, file.score.reward, [[added.seq, file.score.value]]);
+    for (const { reward, value } of added ? file.scores : []) scores.put(db, reward, [[added!.seq, value]]);
     const session = compare && job.sessionId !== null ? sessions.get(db, job.sessionId) : undefined;
     if (added && session) addBlindSample(db, session, added);
   });
@@ -139,12 +139,12 @@ function addSequences(project: Project, emit: Emit, job: JobRow, batch: Sequence
   const { db } = project;
   const { className, seed, eta, guidanceScale } = sequencesPayload.parse(job.payload).sequences;
   const { modelId, adapterId } = job.origin;
-  const { steps, scheduler, reward } = batch;
+  const { steps, scheduler } = batch;
   const shared = { className, modelId, adapterId, seed, steps, scheduler, eta, guidanceScale, jobId: job.id };
   const added = db.tx(() =>
-    batch.sequences.flatMap(({ index, letters, score }) => {
+    batch.sequences.flatMap(({ index, letters, scores: own }) => {
       const { seq, isNew } = sequences.add(db, { ...shared, index, letters });
-      if (isNew && reward !== null && score !== null) sequences.putScores(db, reward, [[seq, score]]);
+      for (const { reward, value } of isNew ? own : []) sequences.putScores(db, reward, [[seq, value]]);
       return isNew ? [seq] : [];
     }),
   );

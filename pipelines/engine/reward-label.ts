@@ -11,3 +11,15 @@ export function rewardLabel(spec: string): string {
 /** Scores by what their rewards are called. */
 export const labelled = (scores: Readonly<Record<string, number>>): Record<string, number> =>
   Object.fromEntries(Object.entries(scores).map(([reward, value]) => [rewardLabel(reward), value]));
+
+/** What is followed: one reward by its name, several as `sum(gc,cpg@0.5)`. */
+export function followedLabel({
+  rewards,
+  combine,
+}: {
+  readonly rewards: readonly { readonly reward: string; readonly weight: number }[];
+  readonly combine: string;
+}): string {
+  const names = rewards.map(({ reward, weight }) => `${rewardLabel(reward)}${weight === 1 ? '' : `@${weight}`}`);
+  return names.length === 1 ? names[0]! : `${combine}(${names.join(',')})`;
+}

@@ -10,6 +10,28 @@ export const COMBINATIONS = ['sum', 'krc', 'worst', 'lexicographic'] as const;
  */
 export type Combination = (typeof COMBINATIONS)[number];
 
+/** What a person chooses between. */
+export const COMBINATION_WORDS: Readonly<
+  Record<Combination, { readonly title: string; readonly description: string }>
+> = {
+  sum: {
+    title: 'Weighted sum',
+    description: 'Each counts by its weight: a gain in one can make up for a loss in another.',
+  },
+  krc: {
+    title: 'All good at once',
+    description: 'One that is poor pulls all down: what is good in every reward wins (KRC, arXiv:2305.15801).',
+  },
+  worst: {
+    title: 'The worst decides',
+    description: 'Only the reward in which a sample does worst counts: none is given up for another.',
+  },
+  lexicographic: {
+    title: 'In order',
+    description: 'The first decides; the next one counts only between samples that are about as good in it.',
+  },
+};
+
 /** What scores are compared with: mean, population standard deviation, and the scores in order. */
 export interface Statistics {
   readonly mean: number;

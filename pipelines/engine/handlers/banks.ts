@@ -1,15 +1,17 @@
 import { NorthlightError } from '#models/errors.ts';
 import { type Bank, readBank } from '#pipelines/bank/bank.ts';
-import { readColumn, upwards } from '#pipelines/bank/columns.ts';
+import { type Column, readColumn, upwards } from '#pipelines/bank/columns.ts';
 import { groupsOf } from '#pipelines/bank/groups.ts';
 import { pictureIdentity, sequenceIdentity } from '#pipelines/bank/identity.ts';
 import { defaultSamples } from '#pipelines/bank/key.ts';
 import { preview } from '#pipelines/bank/preview.ts';
+import { CALIBRATION_SAMPLES, needsCalibration, refuseFlat, targetValues } from '#pipelines/bank/target.ts';
 import type { EngineContext, Handlers } from '#pipelines/engine/context.ts';
 import type { ParsedInput } from '#pipelines/engine/contract.ts';
 import type { BankPayload } from '#pipelines/engine/jobs/bank-payload.ts';
 import { bankPayload } from '#pipelines/engine/jobs/bank-payload.ts';
 import { pictureRewards } from '#pipelines/engine/picture-rewards.ts';
+import { rewardLabel } from '#pipelines/engine/reward-label.ts';
 import { refuseSequenceReward } from '#pipelines/engine/sequence-rewards.ts';
 import { adapterPath, findAdapter } from '#pipelines/engine/views.ts';
 import { newId } from '#pipelines/store/ids.ts';
@@ -19,25 +21,27 @@ import { jobs } from '#pipelines/store/jobs.ts';
 const FIRST_LOOK = 64;
 
 export const banks: Handlers<'banks'> = {
-  'banks.show': async ({ of, reward, alpha }, context) => {
+  'banks.show': async ({ of, rewards, combine, cap, alpha }, context) => {
     const { bank, payload, prompts } = await bankOf(of, context);
-    const column = readColumn(bank, reward);
-    const scored = column?.values.length ?? 0;
+    const found = rewards.map(({ reward, weight }) => ({ column: readColumn(bank, reward), weight }));
+    const scored = Math.min(...found.map(({ column }) => column?.values.length ?? 0));
     const { items } = bank;
     return {
       key: bank.key,
       samples: items.length,
       scored,
+      calibration: needsCalibration(rewards, cap) ? CALIBRATION_SAMPLES : 0,
       sizes: [FIRST_LOOK * Math.ceil(prompts / 4), defaultSamples(prompts)],
       secondsPerSample: items.length === 0 ? null : items.reduce((sum, { seconds }) => sum + seconds, 0) / items.length,
       callsPerSample: payload.settings.steps,
       jobId: jobAt(bank, context),
-      preview: column && scored > 0 ? preview(groupsOf(bank, upwards(column)), alpha) : null,
+      preview: scored > 0 ? preview(groupsOf(bank, targetOf(found, { combine, cap }, scored)), alpha) : null,
     };
   },
 
-  'banks.make': async ({ of, reward, count }, context) => {
-    await refuseReward(of.makes, reward);
+  'banks.make': async ({ of, rewards, count }, context) => {
+    const names = rewards.map(({ reward }) => reward);
+    for (const reward of names) await refuseReward(of.makes, reward);
     const { bank, payload } = await bankOf(of, context);
     const { queue } = context;
     const running = jobAt(bank, context);
@@ -47,9 +51,12 @@ export const banks: Handlers<'banks'> = {
     const job = queue.add({
       id: newId('job'),
       kind: 'bank',
-      title: missing > 0 ? `${missing} plain ${of.makes} to compare with` : `Plain ${of.makes} by ${reward}`,
+      title:
+        missing > 0
+          ? `${missing} plain ${of.makes} to compare with`
+          : `Plain ${of.makes} by ${names.map(rewardLabel).join(', ')}`,
       total: wanted,
-      payload: { ...payload, count: wanted, reward, key: bank.key } satisfies BankPayload,
+      payload: { ...payload, count: wanted, rewards: names, key: bank.key } satisfies BankPayload,
       origin: { modelId: of.modelId, adapterId: of.adapterId, adapterA: null, adapterB: null },
       runId: null,
       sessionId: null,
@@ -59,8 +66,22 @@ export const banks: Handlers<'banks'> = {
   },
 };
 
+/** What steering would follow, of the first `scored` samples. */
+function targetOf(
+  found: readonly { readonly column: Column | null; readonly weight: number }[],
+  how: Pick<ParsedInput<'banks.show'>, 'combine' | 'cap'>,
+  scored: number,
+): Float64Array {
+  const columns = found.map(({ column, weight }) => ({
+    column: { ...column!, values: column!.values.slice(0, scored) },
+    weight,
+  }));
+  if (columns.length > 1) for (const { column } of columns) refuseFlat(column.reward, upwards(column));
+  return targetValues(columns, how);
+}
+
 type Of = ParsedInput<'banks.show'>['of'];
-type Bare<T> = T extends unknown ? Omit<T, 'count' | 'reward' | 'key'> : never;
+type Bare<T> = T extends unknown ? Omit<T, 'count' | 'rewards' | 'key'> : never;
 
 /** The bank of what the form says, as it lies in the project, and what a job is to be told to make it. */
 async function bankOf(

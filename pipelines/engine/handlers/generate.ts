@@ -9,9 +9,11 @@ import type { GeneratePayload } from '#pipelines/engine/jobs/payloads.ts';
 import { wantModel } from '#pipelines/engine/jobs/wanted-model.ts';
 import { pictureRewards } from '#pipelines/engine/picture-rewards.ts';
 import { readGuided } from '#pipelines/engine/read-guided.ts';
+import { refuseMethod } from '#pipelines/engine/refuse-method.ts';
 import { rewardLabel } from '#pipelines/engine/reward-label.ts';
 import { sequenceRewardsToList } from '#pipelines/engine/sequence-rewards.ts';
 import { adapterPath } from '#pipelines/engine/views.ts';
+import { COMBINATION_WORDS, COMBINATIONS } from '#pipelines/rewards/combine.ts';
 import { BRANCHING_SAMPLERS, ETA_SAMPLERS, LEARNABLE_SAMPLERS } from '#pipelines/schedulers/names.ts';
 import { newId } from '#pipelines/store/ids.ts';
 import type { Project } from '#pipelines/store/project.ts';
@@ -113,6 +115,7 @@ export const generate: Handlers<'generate'> = {
         ...{ reward: r.name, label: rewardLabel(r.name), description: r.description },
         hasGradient: hasGradient(r),
       })),
+      combinations: COMBINATIONS.map((name) => ({ name, ...COMBINATION_WORDS[name] })),
     };
   },
 };
@@ -168,7 +171,7 @@ function refuseSampler(input: Asked, { name, sampling }: Model): void {
 }
 
 /** @throws {NorthlightError} `generate/steering`, `reward/unknown`, `decode/…`. */
-async function refuseSteering(input: Asked, { decoder, reward, options }: SteeringInput, starts: boolean) {
+async function refuseSteering(input: Asked, steering: SteeringInput, starts: boolean) {
   const refuse = (message: string, hint: string) => new NorthlightError('generate/steering', message, hint);
   if (input.keepTrajectories || starts) {
     const what = starts ? 'a picture to start from' : 'keeping what tuning needs';
@@ -180,15 +183,14 @@ async function refuseSteering(input: Asked, { decoder, reward, options }: Steeri
       `Choose ${BRANCHING_SAMPLERS.join(', ')}, with eta above 0.`,
     );
   }
-  const known = (await pictureRewards()).map(({ name }) => name);
-  if (!known.includes(reward)) {
-    throw new NorthlightError('reward/unknown', `There is no reward "${reward}".`, `Use one of ${known.join(', ')}.`);
+  const known = await pictureRewards();
+  const names = known.map(({ name }) => name);
+  const unknown = steering.rewards.find(({ reward }) => !names.includes(reward));
+  if (unknown) {
+    const { reward } = unknown;
+    throw new NorthlightError('reward/unknown', `There is no reward "${reward}".`, `Use one of ${names.join(', ')}.`);
   }
-  const { createSteering } = await import('#pipelines/decoding/index.ts');
-  const { needsGradient } = createSteering(decoder, options);
-  if (needsGradient && !hasGradient((await pictureRewards()).find(({ name }) => name === reward)!)) {
-    throw refuse(`The reward "${reward}" has no gradient to be led along.`, 'Choose the method svdd-pm.');
-  }
+  await refuseMethod(steering, (reward) => hasGradient(known.find(({ name }) => name === reward)!));
 }
 
 /** The file of a picture of the project, by sample id or hash. */

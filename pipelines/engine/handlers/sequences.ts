@@ -6,6 +6,7 @@ import type { Handlers } from '#pipelines/engine/context.ts';
 import type { Model, ParsedInput } from '#pipelines/engine/contract.ts';
 import type { ScorePayload } from '#pipelines/engine/jobs/payloads.ts';
 import type { SequencesPayload } from '#pipelines/engine/jobs/sequence-payload.ts';
+import { refuseMethod } from '#pipelines/engine/refuse-method.ts';
 import { rewardLabel } from '#pipelines/engine/reward-label.ts';
 import { refuseSequenceReward, sequenceRewardsToList } from '#pipelines/engine/sequence-rewards.ts';
 import { sequenceText } from '#pipelines/engine/sequence-text.ts';
@@ -20,16 +21,8 @@ export const sequences: Handlers<'sequences'> = {
     const model = await catalog.usable(modelId);
     refuseUnfit(input, model);
     if (input.steering) {
-      await refuseSequenceReward(input.steering.reward);
-      const { createSteering } = await import('#pipelines/decoding/index.ts');
-      const { needsGradient } = createSteering(input.steering.decoder, input.steering.options);
-      if (needsGradient && !input.steering.reward.startsWith('onnx:')) {
-        throw new NorthlightError(
-          'sequences/no-gradient',
-          `The reward "${input.steering.reward}" has no gradient to be led along.`,
-          'Choose the method svdd-pm, or a network as the reward.',
-        );
-      }
+      for (const { reward } of input.steering.rewards) await refuseSequenceReward(reward);
+      await refuseMethod(input.steering, (reward) => reward.startsWith('onnx:'));
     }
     const payload: SequencesPayload = {
       sequences: { ...input, modelPath: model.path, adapterPath: adapterPath(project, adapterId, modelId) },

@@ -8,8 +8,8 @@ const common = {
   key: z.string(),
   /** Samples that the bank is to have. */
   count: z.number().int().min(1),
-  /** Scores them; null: they are made only. */
-  reward: z.string().nullable(),
+  /** They score them. */
+  rewards: z.array(z.string()),
 };
 
 const settings = {

@@ -5,6 +5,7 @@ import { scoreBank } from '#pipelines/bank/score-bank.ts';
 import { sequenceSource } from '#pipelines/bank/sequence-source.ts';
 import type { BankSource } from '#pipelines/bank/source.ts';
 import type { JobContext, JobFunction } from '#pipelines/engine/job-protocol.ts';
+import { rewardLabel } from '#pipelines/engine/reward-label.ts';
 import { loadSequencePipeline } from '#pipelines/sampling/generate-sequences.ts';
 import { hashAdapter } from '#pipelines/sampling/used-adapters.ts';
 import { type BankPayload, bankPayload } from './bank-payload.ts';
@@ -12,7 +13,7 @@ import { stopIfAsked } from './control.ts';
 import { createKeptModel } from './kept-model.ts';
 import { wantModel } from './wanted-model.ts';
 
-/** Plain samples for a bank, and what a reward says of them. What the bank has is its journal: a job that resumes makes the rest. */
+/** Plain samples for a bank, and what rewards say of them. What the bank has is its journal: a job that resumes makes the rest. */
 export const bank: JobFunction = async (payload, context) => {
   const p = bankPayload.parse(payload);
   const checkpoint = () => stopIfAsked(context);
@@ -24,12 +25,12 @@ export const bank: JobFunction = async (payload, context) => {
       onProgress: (done) =>
         context.progress(`plain sample ${Math.min(Math.floor(done) + 1, p.count)} of ${p.count}`, done, p.count),
     });
-    if (p.reward !== null) {
-      const host = context.threads ? { threads: context.threads } : {};
-      await scoreBank(grown, p.reward, host, {
+    const host = context.threads ? { threads: context.threads } : {};
+    for (const reward of p.rewards) {
+      await scoreBank(grown, reward, host, {
         checkpoint,
         onProgress: (done) =>
-          context.progress(`the reward looks at ${done} of ${grown.items.length}`, p.count, p.count),
+          context.progress(`${rewardLabel(reward)} looks at ${done} of ${grown.items.length}`, p.count, p.count),
       });
     }
     return { key: grown.key, samples: grown.items.length };

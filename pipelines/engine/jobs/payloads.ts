@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { guidedStep } from '#pipelines/engine/sequence-contract.ts';
 import { SAMPLERS } from '#pipelines/schedulers/names.ts';
+import { sampleScore, steeringPayload } from './steering-payload.ts';
 
 /** What each kind of job is told. Paths are absolute. Everything here is enough to run the job again byte for byte. */
 
@@ -25,7 +26,7 @@ export const generatePayload = z.object({
   clipSkip: z.number().int().min(1).nullish(),
   width: z.number().int().min(1).nullish(),
   height: z.number().int().min(1).nullish(),
-  steering: z.object({ decoder: z.string(), reward: z.string(), options: z.record(z.string(), z.unknown()) }).nullish(),
+  steering: steeringPayload.nullish(),
   start: z.object({ picture: z.string(), mask: z.string().nullable(), strength: z.number() }).nullish(),
 });
 export type GeneratePayload = z.infer<typeof generatePayload>;
@@ -108,8 +109,8 @@ export const jobEvents = {
     trajectory: z.boolean(),
     /** Blind comparisons: which adapter made it. */
     side: z.enum(['A', 'B']).nullable(),
-    /** What the reward that steered it said of it. */
-    score: z.object({ reward: z.string(), value: z.number() }).nullish(),
+    /** What the rewards that steered it said of it. */
+    scores: z.array(sampleScore).default([]),
   }),
   previewFile: z.object({
     hash: z.string(),

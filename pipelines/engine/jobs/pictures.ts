@@ -1,19 +1,15 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { z } from 'zod';
-import { createSteering } from '#pipelines/decoding/index.ts';
+import { pictureSource } from '#pipelines/bank/picture-source.ts';
 import { samplePath, storeBlob } from '#pipelines/engine/blobs.ts';
 import type { JobContext } from '#pipelines/engine/job-protocol.ts';
 import type { GuidedRecord } from '#pipelines/engine/sequence-contract.ts';
 import { encodePng } from '#pipelines/images/images.ts';
-import { createReward } from '#pipelines/rewards/index.ts';
-import { scoreWith } from '#pipelines/rewards/open-reward.ts';
-import type { Reward } from '#pipelines/rewards/types.ts';
 import {
   generatePictures,
   type Picture,
   type PictureRequest,
-  type PicturesSteeredBy,
   type SamplingSettings,
 } from '#pipelines/sampling/generate.ts';
 import { readStart, type StartFiles } from '#pipelines/sampling/initial-picture.ts';
@@ -24,7 +20,9 @@ import { createGuidedLog, type GuidedLog, takeTree } from './guided-log.ts';
 import { type DrawSheet, sheetDrawer } from './guided-sheet.ts';
 import { openJournal } from './journal.ts';
 import { createKeptModel } from './kept-model.ts';
-import { type generatePayload, jobEvents } from './payloads.ts';
+import { jobEvents } from './payloads.ts';
+import { openSteerBy } from './steer-by.ts';
+import type { SampleScore, SteeringPayload } from './steering-payload.ts';
 import { wantModel } from './wanted-model.ts';
 
 type SampleFile = z.output<typeof jobEvents.sampleFile>;
@@ -40,8 +38,7 @@ export interface PictureSet {
   readonly requests: readonly PictureRequest[];
   /** Picture files that all of them start from. */
   readonly start?: StartFiles | null;
-  /** A decoder by name with its options, and the reward it follows. */
-  readonly steering?: z.output<typeof generatePayload>['steering'];
+  readonly steering?: SteeringPayload | null;
 }
 
 const PREVIEW_EVERY = 3;
@@ -79,15 +76,14 @@ export async function makePictures(sets: readonly PictureSet[], context: JobCont
       stopIfAsked(context);
       context.progress('opening the model', done.size * steps, pictures * steps);
       const pipeline = await models.open(wantModel(set.modelPath, set.adapterPath, context.threads, set.clipSkip));
-      const reward = set.steering ? await createReward(set.steering.reward, { threads: context.threads }) : null;
+      const prompts = set.requests.map(({ prompt }) => prompt);
+      const by = set.steering
+        ? await openSteerBy(set.steering, () => pictureSource(pipeline, set.settings, prompts), context)
+        : null;
       try {
         const drawSheet = sheetDrawer(context.project);
         const log =
-          set.steering &&
-          createGuidedLog(context.project, context.jobId, {
-            reward: set.steering.reward,
-            decoder: set.steering.decoder,
-          });
+          by && createGuidedLog(context.project, context.jobId, { reward: by.label, decoder: by.steering.name });
         let drawing = false;
         let lastPreview = 0;
         const start = set.start && (await readStart(set.start, sizeOf(pipeline.folder, set.settings)));
@@ -95,7 +91,7 @@ export async function makePictures(sets: readonly PictureSet[], context: JobCont
           pipeline,
           ...(start ? { start } : {}),
           // One at a time: its candidates are a batch already.
-          ...(reward && set.steering ? { batch: 1, steered: steeredBy(reward, set.steering) } : {}),
+          ...(by ? { batch: 1, steered: by } : {}),
           settings: set.settings,
           requests: missing.map((m) => m.request),
           previewEvery: PREVIEW_EVERY,
@@ -114,7 +110,7 @@ export async function makePictures(sets: readonly PictureSet[], context: JobCont
               const shown = guesses();
               const told = { ...rest, guesses: null, sheet: await drawSheet(shown, shown.length) };
               log?.keep(position, told);
-              const picture = { reward: reward?.name ?? '', prompt: request.prompt, index: position };
+              const picture = { reward: by?.label ?? '', prompt: request.prompt, index: position };
               context.event('steered', { ...picture, total, ...told });
             }
             const now = performance.now();
@@ -131,13 +127,10 @@ export async function makePictures(sets: readonly PictureSet[], context: JobCont
           },
         });
         for await (const picture of stream) {
-          const file = storePicture(
-            context.project,
-            picture,
-            set,
-            missing[picture.position]!.position,
-            reward?.higherIsBetter === false ? -1 : 1,
-          );
+          const { rgb, width, height, prompt } = picture;
+          const item = { kind: 'image' as const, rgb, width, height, prompt };
+          const scores = (await by?.scoresOf(item, picture.reward!)) ?? [];
+          const file = storePicture(context.project, picture, set, missing[picture.position]!.position, scores);
           await finishLog(log, file.position, picture, drawSheet);
           journal.append(file);
           done.add(key(file.side, file.position));
@@ -145,7 +138,7 @@ export async function makePictures(sets: readonly PictureSet[], context: JobCont
           report();
         }
       } finally {
-        await reward?.close();
+        await by?.close();
       }
     }
     return { count: done.size };
@@ -178,15 +171,13 @@ async function finishLog(
   log.finish(position, told, reward);
 }
 
-const steeredBy = (reward: Reward, { decoder, options }: NonNullable<PictureSet['steering']>): PicturesSteeredBy => ({
-  steering: createSteering(decoder, options),
-  reward: reward.name,
-  score: (pictures) => scoreWith(reward, pictures),
-  graph: reward.graph,
-});
-
-/** @param sign −1 where steering followed the reward downwards. */
-function storePicture(project: string, picture: Picture, set: PictureSet, position: number, sign: 1 | -1): SampleFile {
+function storePicture(
+  project: string,
+  picture: Picture,
+  set: PictureSet,
+  position: number,
+  scores: SampleScore[],
+): SampleFile {
   const hash = storeBlob(project, picture.png);
   if (picture.trajectory)
     writeTrajectory(
@@ -204,8 +195,6 @@ function storePicture(project: string, picture: Picture, set: PictureSet, positi
     height: picture.height,
     trajectory: picture.trajectory !== null,
     side: set.side,
-    ...(set.steering && picture.reward !== null
-      ? { score: { reward: set.steering.reward, value: sign * picture.reward } }
-      : {}),
+    scores,
   };
 }

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { SEQUENCE_SCHEDULERS } from '#pipelines/engine/sequence-contract.ts';
+import { sampleScore, steeringPayload } from './steering-payload.ts';
 
 /** What a `generate` job is told that makes sequences. Paths are absolute; it is enough to run the job again byte for byte. */
 export const sequencesPayload = z.object({
@@ -14,9 +15,7 @@ export const sequencesPayload = z.object({
     eta: z.number(),
     guidanceScale: z.number(),
     seed: z.number().int(),
-    steering: z
-      .object({ decoder: z.string(), reward: z.string(), options: z.record(z.string(), z.unknown()) })
-      .nullable(),
+    steering: steeringPayload.nullable(),
   }),
 });
 export type SequencesPayload = z.infer<typeof sequencesPayload>;
@@ -26,8 +25,13 @@ export const sequenceBatch = z.object({
   /** As the model's configuration filled them in. */
   steps: z.number().int(),
   scheduler: z.string(),
-  /** The reward that steered them, as it was asked for; null: none. */
-  reward: z.string().nullable(),
-  sequences: z.array(z.object({ index: z.number().int(), letters: z.string(), score: z.number().nullable() })),
+  sequences: z.array(
+    z.object({
+      index: z.number().int(),
+      letters: z.string(),
+      /** What the rewards that steered it said of it. */
+      scores: z.array(sampleScore).default([]),
+    }),
+  ),
 });
 export type SequenceBatch = z.infer<typeof sequenceBatch>;

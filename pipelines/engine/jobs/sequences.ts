@@ -1,9 +1,6 @@
-import { createSteering } from '#pipelines/decoding/index.ts';
+import { sequenceSource } from '#pipelines/bank/sequence-source.ts';
 import type { JobContext } from '#pipelines/engine/job-protocol.ts';
-import { rewardLabel } from '#pipelines/engine/reward-label.ts';
 import type { GuidedRecord } from '#pipelines/engine/sequence-contract.ts';
-import { createReward } from '#pipelines/rewards/index.ts';
-import { scoreWith } from '#pipelines/rewards/open-reward.ts';
 import {
   classIdOf,
   type GeneratedSequence,
@@ -11,10 +8,12 @@ import {
   loadSequencePipeline,
   withDefaults,
 } from '#pipelines/sampling/generate-sequences.ts';
+import { hashAdapter } from '#pipelines/sampling/used-adapters.ts';
 import { stopIfAsked } from './control.ts';
 import { createGuidedLog, type GuidedLog, takeTree, toldLetters } from './guided-log.ts';
 import { openJournal } from './journal.ts';
 import { type SequencesPayload, sequenceBatch } from './sequence-payload.ts';
+import { openSteerBy, type SteerBy } from './steer-by.ts';
 
 /** Sequences advanced together, and kept together when they are finished. */
 const BATCH = 16;
@@ -42,7 +41,7 @@ export async function makeSequences(
     const session = context.threads ? { threads: context.threads } : {};
     const adapters = p.adapterPath === null ? [] : [{ path: p.adapterPath, weight: 1 }];
     const pipeline = await loadSequencePipeline(p.modelPath, { ...session, adapters });
-    const reward = p.steering && (await createReward(p.steering.reward, session));
+    let by: SteerBy | null = null;
     try {
       const settings = withDefaults(pipeline, {
         scheduler: p.scheduler ?? undefined,
@@ -53,12 +52,13 @@ export async function makeSequences(
         classId: classIdOf(pipeline.model, p.className ?? undefined),
         length: p.length,
       });
-      const log =
-        p.steering &&
-        createGuidedLog(context.project, context.jobId, {
-          reward: rewardLabel(p.steering.reward),
-          decoder: p.steering.decoder,
-        });
+      const source = () => {
+        const used = adapters.map(({ path, weight }) => ({ sha256: hashAdapter(path), weight }));
+        return sequenceSource(pipeline, settings, { adapters: used, provider: 'cpu' });
+      };
+      if (p.steering) by = await openSteerBy(p.steering, source, context);
+      const { label = '', scoresOf } = by ?? {};
+      const log = by && createGuidedLog(context.project, context.jobId, { reward: label, decoder: by.steering.name });
       const first = done;
       const stream = generateSequences({
         pipeline,
@@ -66,20 +66,7 @@ export async function makeSequences(
         first,
         count: p.count - first,
         batch: BATCH,
-        ...(p.steering && reward
-          ? {
-              steered: {
-                steering: createSteering(p.steering.decoder, p.steering.options),
-                reward: p.steering.reward,
-                graph: reward.graph,
-                score: (sequences) =>
-                  scoreWith(
-                    reward,
-                    sequences.map((sequence) => ({ kind: 'sequence', sequence })),
-                  ),
-              },
-            }
-          : {}),
+        ...(by ? { steered: { ...by, score: bySequence(by) } } : {}),
         checkpoint: () => stopIfAsked(context),
         onStep: ({ step, total, batch, guided }) => {
           report((batch * step) / total);
@@ -91,30 +78,23 @@ export async function makeSequences(
             const own = { ...rest, guesses: guesses().map(toldLetters), sheet: null };
             log?.keep(index, own);
             // The window follows one of a batch.
-            if (i === 0)
-              context.event('steered', {
-                reward: rewardLabel(p.steering?.reward ?? ''),
-                prompt: '',
-                index,
-                total,
-                ...own,
-              });
+            if (i === 0) context.event('steered', { reward: label, prompt: '', index, total, ...own });
           }
         },
       });
       let made: GeneratedSequence[] = [];
-      const sign = reward?.higherIsBetter === false ? -1 : 1;
       for await (const sequence of stream) {
         made.push(sequence);
         if (made.length < Math.min(BATCH, p.count - done)) continue;
         const batch = {
           steps: settings.steps,
           scheduler: settings.scheduler,
-          reward: p.steering?.reward ?? null,
-          sequences: made.map(({ index, sequence: letters, reward: value }) => ({
-            ...{ index, letters },
-            score: value === null ? null : sign * value,
-          })),
+          sequences: await Promise.all(
+            made.map(async ({ index, sequence: letters, reward }) => ({
+              ...{ index, letters },
+              scores: (await scoresOf?.({ kind: 'sequence', sequence: letters }, reward!)) ?? [],
+            })),
+          ),
         };
         for (const one of made) finishLog(log, one);
         journal.append(batch);
@@ -125,13 +105,16 @@ export async function makeSequences(
       }
       return { count: done };
     } finally {
-      await reward?.close();
+      await by?.close();
       await pipeline.close();
     }
   } finally {
     journal.close();
   }
 }
+
+const bySequence = (by: SteerBy) => (sequences: readonly string[]) =>
+  by.score(sequences.map((sequence) => ({ kind: 'sequence', sequence })));
 
 function finishLog(log: GuidedLog | null, { index, tree, reward }: GeneratedSequence): void {
   if (log === null) return;

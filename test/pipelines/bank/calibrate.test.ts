@@ -7,6 +7,7 @@ import { calibrateRewards } from '#pipelines/bank/calibrate.ts';
 import { growBank } from '#pipelines/bank/grow.ts';
 import { sequenceSource } from '#pipelines/bank/sequence-source.ts';
 import type { BankSource } from '#pipelines/bank/source.ts';
+import { targetValues } from '#pipelines/bank/target.ts';
 import { tilt } from '#pipelines/bank/tilt.ts';
 import { createSteering } from '#pipelines/decoding/index.ts';
 import { COMBINATIONS } from '#pipelines/rewards/combine.ts';
@@ -104,6 +105,30 @@ test('a cap gives no credit beyond a quantile of plain samples', async () => {
   const [all, most, none] = await reward.score(items('GGGGGGGGGGGGGGGG', 'GCGCGCGCGCGCGCGC', 'AAAAAAAAAAAAAAAA'));
   expect(all).toBeCloseTo(most!, 6);
   expect(none).toBeLessThan(most!);
+  await reward.close();
+});
+
+test('a cap of what is to be less is at its other end', async () => {
+  const { reward } = await calibrate(['gc@-1', 'expr:0*gc + homopolymer@1e-9'], { cap: 0.9 });
+  const [none, little, all] = await reward.score(items('AAAAAAAAAAAAAAAA', 'AAAAAAAAAAAAAAAC', 'GGGGGGGGGGGGGGGG'));
+  expect(none).toBeCloseTo(little!, 6);
+  expect(all).toBeLessThan(little!);
+  await reward.close();
+});
+
+test.each(COMBINATIONS)('what steering by %s would follow is known of plain samples before', async (combine) => {
+  const specs = ['gc', 'homopolymer@-0.5'];
+  const { reward, parts, bank } = await calibrate(specs, { combine, cap: 0.8 });
+  const plain = bank.items.map(({ sample }) => (sample.kind === 'sequence' ? sample.sequence : ''));
+  const columns = await Promise.all(
+    parts.map(async ({ name, higherIsBetter, score }, k) => ({
+      column: { reward: specs[k]!, name, higherIsBetter, values: [...(await score(items(...plain)))] },
+      weight: [1, -0.5][k]!,
+    })),
+  );
+  const known = targetValues(columns, { combine, cap: 0.8 }, SAMPLES);
+  const scored = await reward.score(items(...plain));
+  for (const [i, value] of known.entries()) expect(value).toBeCloseTo(scored[i]!, 5);
   await reward.close();
 });
 

@@ -24,7 +24,12 @@ const PAYLOAD: SequencesPayload['sequences'] = {
   ...{ modelPath, adapterPath: null, className: 'K562', count: 20, length: null, steps: STEPS, scheduler: null },
   ...{ eta: 0, guidanceScale: 1, seed: 4, steering: null },
 };
-const STEERING = { decoder: 'svdd-pm', reward: 'gc', options: { candidates: 3, alpha: 0.01 } };
+const GC = { rewards: [{ reward: 'gc', weight: 1 }], combine: 'sum', cap: null } as const;
+const STEERING = { decoder: 'svdd-pm', ...GC, rewards: [...GC.rewards], options: { candidates: 3, alpha: 0.01 } };
+const alone = ({ scores }: SequenceBatch['sequences'][number]): number => {
+  expect(scores.map(({ reward }) => reward)).toEqual(['gc']);
+  return scores[0]!.value;
+};
 
 async function written(name: string, change: Partial<SequencesPayload['sequences']> = {}) {
   const project = join(folder, name);
@@ -60,7 +65,8 @@ describe('a job that makes sequences', () => {
 
   test('keeps how each guided sequence came to be: letters, parents that went on, the end', async () => {
     const { project, all } = await written('guided', { count: 3, steering: STEERING });
-    for (const { index, letters, score } of all) {
+    for (const own of all) {
+      const { index, letters } = own;
       const record = readGuided(project, 'guided', index)!;
       expect(record.reward).toBe('gc');
       expect(record.steps.length).toBeGreaterThan(1);
@@ -72,22 +78,49 @@ describe('a job that makes sequences', () => {
           expect(step.values[place]).toBeCloseTo([...guess].filter((c) => 'GC'.includes(c)).length / 24, 6);
         }
       }
-      expect(score).toBeCloseTo([...letters].filter((c) => 'GC'.includes(c)).length / 24, 6);
+      expect(alone(own)).toBeCloseTo([...letters].filter((c) => 'GC'.includes(c)).length / 24, 6);
     }
   });
 
+  test('several rewards: what the command line writes, and of each sequence what every one of them says', async () => {
+    const steering = {
+      ...{ decoder: 'svdd-pm', combine: 'krc' as const, cap: 0.9, options: { candidates: 3 } },
+      rewards: [
+        { reward: 'gc', weight: 1 },
+        { reward: 'homopolymer', weight: -0.5 },
+      ],
+    };
+    const { all, context, project } = await written('several', { count: 2, steering });
+    const out = join(folder, 'cli-several');
+    const rewards = ['--reward', 'gc', '--reward', 'homopolymer@-0.5', '--combine', 'krc', '--cap', '0.9'];
+    const how = [...rewards, '--decode', 'svdd-pm', '--candidates', '3', '--seed', '4', '--project', project];
+    const args = ['sample', '--model', modelPath, '--class', 'K562', '--count', '2', '--steps', String(STEPS)];
+    expect((await runCli(...args, ...how, '--out', out)).code).toBe(0);
+    const records = parseFasta(readFileSync(join(out, 'samples.fasta'), 'utf8'), 'samples.fasta');
+    expect(all.map((s) => s.letters)).toEqual(records.map((r) => r.sequence));
+    for (const { letters, scores } of all) {
+      const longest = Math.max(...letters.match(/(.)\1*/g)!.map((run) => run.length));
+      expect(scores).toEqual([
+        { reward: 'gc', value: expect.closeTo([...letters].filter((c) => 'GC'.includes(c)).length / 24, 6) },
+        { reward: 'homopolymer', value: longest },
+        { reward: 'krc(gc,homopolymer@-0.5)', value: expect.any(Number) },
+      ]);
+    }
+    expect(context.stages).toContain('plain sample 1 of 64, to put the rewards on one scale');
+  });
+
   test('a tree search leaves its tree, and the best finished place of it is the sequence', async () => {
-    const steering = { decoder: 'tree', reward: 'gc', options: { branch: 2, depth: 3, budget: 4 } };
+    const steering = { ...STEERING, decoder: 'tree', options: { branch: 2, depth: 3, budget: 4 } };
     const { project, all } = await written('tree', { count: 1, steering });
     const { tree } = readGuided(project, 'tree', 0)!;
     const own = tree!.places.filter((place) => place.guess === all[0]!.letters);
-    expect(Math.max(...own.map((place) => place.prior))).toBeCloseTo(all[0]!.score!, 6);
+    expect(Math.max(...own.map((place) => place.prior))).toBeCloseTo(alone(all[0]!), 6);
     const leaves = tree!.places.filter(({ step }) => step === Math.max(...tree!.places.map((p) => p.step)));
-    expect(Math.max(...leaves.map((leaf) => leaf.prior))).toBeCloseTo(all[0]!.score!, 6);
+    expect(Math.max(...leaves.map((leaf) => leaf.prior))).toBeCloseTo(alone(all[0]!), 6);
   });
 
   test('particles without number are told of by those that went on and the best', async () => {
-    const steering = { decoder: 'smc', reward: 'gc', options: { particles: 80, alpha: 0.02 } };
+    const steering = { ...STEERING, decoder: 'smc', options: { particles: 80, alpha: 0.02 } };
     const { project } = await written('many', { count: 1, steps: 3, steering });
     for (const step of readGuided(project, 'many', 0)!.steps) {
       expect(step.values).toHaveLength(GUIDED_LIMITS.rivals);
@@ -126,7 +159,10 @@ describe('an engine with a model of sequences', () => {
       const input = { modelId: model.id, count: 18, steps: STEPS, seed: 4, className: 'K562' };
       await expect(engine.call('sequences.start', { ...input, className: 'HeLa' })).rejects.toThrow(/no class "HeLa"/);
       await expect(
-        engine.call('sequences.start', { ...input, steering: { ...STEERING, reward: 'warmth' } }),
+        engine.call('sequences.start', {
+          ...input,
+          steering: { ...STEERING, rewards: [{ reward: 'warmth', weight: 1 }] },
+        }),
       ).rejects.toThrow(/scores pictures/);
       const job = await engine.call('sequences.start', { ...input, steering: STEERING });
       expect(job).toMatchObject({ kind: 'generate', makes: 'sequences' });

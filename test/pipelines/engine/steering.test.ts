@@ -27,6 +27,10 @@ const PAYLOAD: GeneratePayload = {
   ...{ scheduler: 'ddim', eta: 1, guidanceScale: 1, seed: 5, keepTrajectories: false, shareInitialNoise: false },
 };
 
+const by = (...rewards: string[]) => ({ rewards: rewards.map((reward) => ({ reward, weight: 1 })) });
+const alone = { combine: 'sum', cap: null } as const;
+const warm = { ...by('warmth'), ...alone };
+
 describe('a job whose pictures a reward steers', () => {
   test.each([
     // The last step of DDIM has no noise, so there is nothing to choose from, and nothing to tell.
@@ -36,7 +40,7 @@ describe('a job whose pictures a reward steers', () => {
     'by %s tells what competed at each step, what went on, and what each would become',
     async (decoder, options, many, survive) => {
       const context = recordedContext(project, decoder);
-      await jobs.generate({ ...PAYLOAD, steering: { decoder, reward: 'warmth', options } }, context);
+      await jobs.generate({ ...PAYLOAD, steering: { decoder, ...warm, options } }, context);
       const told = context.events
         .filter((e) => e.topic === 'steered')
         .map((e) => e.data as z.output<typeof jobEvents.steered>);
@@ -58,9 +62,9 @@ describe('a job whose pictures a reward steers', () => {
     const worth = async (strength: number) => {
       const context = recordedContext(project, `gradient-${strength}`);
       const options = { strength, alpha: 0.02 };
-      await jobs.generate({ ...PAYLOAD, steering: { decoder: 'gradient', reward: 'warmth', options } }, context);
+      await jobs.generate({ ...PAYLOAD, steering: { decoder: 'gradient', ...warm, options } }, context);
       const files = context.events.filter((e) => e.topic === 'sampleFile');
-      const values = files.map((e) => (e.data as z.output<typeof jobEvents.sampleFile>).score!.value);
+      const values = files.map((e) => (e.data as z.output<typeof jobEvents.sampleFile>).scores[0]!.value);
       return values.reduce((sum, v) => sum + v, 0) / values.length;
     };
     expect(await worth(1)).toBeGreaterThan((await worth(0)) + 0.005);
@@ -68,20 +72,43 @@ describe('a job whose pictures a reward steers', () => {
 
   test('says of each picture what the reward says of its file', async () => {
     const context = recordedContext(project, 'score');
-    const steering = { decoder: 'best-of-n', reward: 'warmth', options: { candidates: 3 } };
+    const steering = { decoder: 'best-of-n', ...warm, options: { candidates: 3 } };
     await jobs.generate({ ...PAYLOAD, steering }, context);
     const files = context.events.flatMap((e) =>
       e.topic === 'sampleFile' ? [e.data as z.output<typeof jobEvents.sampleFile>] : [],
     );
     expect(files).toHaveLength(2);
     const warmth = await createReward('warmth');
-    for (const { hash, score, prompt } of files) {
+    for (const { hash, scores, prompt } of files) {
       const { data, width, height } = await decodeImage(join(project, 'samples', `${hash}.png`));
       const [again] = await warmth.score([{ kind: 'image', rgb: data, width, height, prompt }]);
-      expect(score).toEqual({ reward: 'warmth', value: expect.closeTo(again!, 6) });
+      expect(scores).toEqual([{ reward: 'warmth', value: expect.closeTo(again!, 6) }]);
       expect(existsSync(join(project, 'trajectories', `${hash}.safetensors`))).toBe(false);
     }
   });
+});
+
+test('several rewards are put on one scale first, and each says what it says of every picture', async () => {
+  const context = recordedContext(project, 'several');
+  const steering = { decoder: 'best-of-n', ...alone, ...by('warmth', 'contrast'), options: { candidates: 2 } };
+  await jobs.generate({ ...PAYLOAD, count: 1, steering }, context);
+  const told = context.events.flatMap((e) =>
+    e.topic === 'sampleFile' ? [e.data as z.output<typeof jobEvents.sampleFile>] : [],
+  );
+  expect(told).toHaveLength(1);
+  const [warmth, contrast, both] = told[0]!.scores;
+  expect(both).toEqual({ reward: 'sum(warmth,contrast)', value: expect.any(Number) });
+  const { data, width, height } = await decodeImage(join(project, 'samples', `${told[0]!.hash}.png`));
+  for (const { reward, value } of [warmth!, contrast!]) {
+    const own = await createReward(reward);
+    const [again] = await own.score([{ kind: 'image', rgb: data, width, height, prompt: '' }]);
+    expect(value).toBeCloseTo(again!, 6);
+  }
+  expect(context.stages.filter((stage) => stage.includes('to put the rewards on one scale')).length).toBeGreaterThan(1);
+  // The second time they are there.
+  const again = recordedContext(project, 'several-again');
+  await jobs.generate({ ...PAYLOAD, count: 1, steering }, again);
+  expect(again.stages.filter((stage) => stage.startsWith('plain sample 1 ')).length).toBe(0);
 });
 
 test.each([
@@ -116,20 +143,24 @@ test('a call with steering that cannot work is refused before there is a job', a
   const call = (more: object) =>
     t.engine.call('generate.start', {
       ...{ modelId: TINY, prompts: ['red'], count: 1, seed: 1, keepTrajectories: false },
-      steering: { decoder: 'smc', reward: 'warmth', options: {} },
+      steering: { decoder: 'smc', ...by('warmth'), options: {} },
       ...more,
     });
   const steering = { code: 'generate/steering' };
   await expect(call({ keepTrajectories: true })).rejects.toMatchObject(steering);
   await expect(call({ eta: 0 })).rejects.toMatchObject(steering);
   await expect(call({ scheduler: 'euler' })).rejects.toMatchObject(steering);
-  await expect(call({ steering: { decoder: 'smc', reward: 'beauty' } })).rejects.toMatchObject({
+  await expect(call({ steering: { decoder: 'smc', ...by('warmth', 'beauty') } })).rejects.toMatchObject({
     code: 'reward/unknown',
   });
-  await expect(call({ steering: { decoder: 'luck', reward: 'warmth' } })).rejects.toMatchObject({
+  await expect(call({ steering: { decoder: 'luck', ...by('warmth') } })).rejects.toMatchObject({
     code: 'decode/unknown',
   });
-  await expect(call({ steering: { decoder: 'gradient', reward: 'compressibility' } })).rejects.toMatchObject(steering);
+  await expect(call({ steering: { decoder: 'gradient', ...by('compressibility') } })).rejects.toMatchObject(steering);
+  for (const wrong of [by('warmth', 'contrast'), { ...by('warmth'), cap: 0.9 }]) {
+    await expect(call({ steering: { decoder: 'gradient', ...wrong } })).rejects.toMatchObject(steering);
+  }
+  await expect(call({ steering: { decoder: 'smc', ...by('warmth', 'warmth') } })).rejects.toMatchObject(steering);
   expect(await t.engine.call('jobs.list', {})).toEqual([]);
   const { decoders, rewards } = await t.engine.call('generate.steering', {});
   expect(rewards.filter((r) => r.hasGradient).map((r) => r.reward)).toEqual(['brightness', 'contrast', 'warmth']);

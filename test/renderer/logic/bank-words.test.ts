@@ -3,7 +3,16 @@ import type { BankPreview, BankView } from '#pipelines/engine/contract.ts';
 import { distanceWords, expectedGain, gainWords, makingWords } from '#renderer/logic/bank-words.ts';
 
 const view: BankView = {
-  ...{ key: '', samples: 64, scored: 64, sizes: [64, 256], callsPerSample: 30, jobId: null, preview: null },
+  ...{
+    key: '',
+    samples: 64,
+    scored: 64,
+    calibration: 0,
+    sizes: [64, 256],
+    callsPerSample: 30,
+    jobId: null,
+    preview: null,
+  },
   secondsPerSample: 0.5,
 };
 const spread = { std: 1, q10: 0, q50: 0, q90: 0 };

@@ -1,0 +1,82 @@
+import { calibrateRewards } from '#pipelines/bank/calibrate.ts';
+import type { BankSource } from '#pipelines/bank/source.ts';
+import { CALIBRATION_SAMPLES, needsCalibration } from '#pipelines/bank/target.ts';
+import { createSteering } from '#pipelines/decoding/index.ts';
+import type { JobContext } from '#pipelines/engine/job-protocol.ts';
+import { followedLabel } from '#pipelines/engine/reward-label.ts';
+import { openReward, scoreWith } from '#pipelines/rewards/open-reward.ts';
+import type { Reward, RewardItem } from '#pipelines/rewards/types.ts';
+import type { Steering } from '#pipelines/sampling/steering.ts';
+import { stopIfAsked } from './control.ts';
+import type { SampleScore, SteeringPayload } from './steering-payload.ts';
+
+/** A decoder and what it follows, opened by a job. */
+export interface SteerBy {
+  readonly steering: Steering;
+  /** What is followed, as a person would call it. */
+  readonly label: string;
+  /** The same as it was asked for. */
+  readonly reward: string;
+  readonly graph: Reward['graph'];
+  /** Finite numbers, higher is better. */
+  score(items: readonly RewardItem[]): Promise<Float64Array>;
+  /** What each reward says of a finished sample, and of several also what they come to together. */
+  scoresOf(item: RewardItem, worth: number): Promise<SampleScore[]>;
+  close(): Promise<void>;
+}
+
+/**
+ * Opens the rewards of a job. Several, or one with a cap, are first put on one scale by plain samples of `source`, kept in the project
+ * and made here where they are missing.
+ * @throws {NorthlightError} `bank/flat-reward`, `reward/…`, `decode/…`.
+ */
+export async function openSteerBy(
+  { decoder, rewards, combine, cap, options }: SteeringPayload,
+  source: () => Promise<BankSource>,
+  context: JobContext,
+): Promise<SteerBy> {
+  const host = context.threads ? { threads: context.threads } : {};
+  const label = followedLabel({ rewards, combine });
+  // A number after the last @ is always the weight, whatever a reward that was written out ends with.
+  const specs = rewards.map(({ reward, weight }) => `${reward}@${weight}`);
+  if (!needsCalibration(rewards, cap)) {
+    const [{ reward: name, weight }] = rewards as [SteeringPayload['rewards'][number]];
+    const reward = (await openReward(weight === 1 ? [name] : specs, { ...host, combine }))!;
+    return {
+      steering: createSteering(decoder, options),
+      ...{ label, reward: name, graph: reward.graph, close: () => reward.close() },
+      score: (items) => scoreWith(reward, items),
+      async scoresOf(_item, worth) {
+        return [{ reward: name, value: (worth / weight) * (reward.higherIsBetter ? 1 : -1) }];
+      },
+    };
+  }
+  const { reward, parts, alpha } = await calibrateRewards(
+    await source(),
+    { ...host, rewards: specs, combine, cap: cap ?? undefined, project: context.project },
+    {
+      onProgress: (done) =>
+        context.progress(
+          `plain sample ${Math.min(Math.floor(done) + 1, CALIBRATION_SAMPLES)} of ${CALIBRATION_SAMPLES}, to put the rewards on one scale`,
+          Math.min(done, CALIBRATION_SAMPLES),
+          CALIBRATION_SAMPLES,
+        ),
+      checkpoint: () => stopIfAsked(context),
+    },
+  );
+  const fits = options.alpha === undefined && alpha !== null;
+  const unsaid = createSteering(decoder, options);
+  return {
+    // A default is in units that nobody chose; one that a person set stays.
+    steering: fits && unsaid.options.alpha !== undefined ? createSteering(decoder, { ...options, alpha }) : unsaid,
+    ...{ label, reward: specs.join(' '), graph: undefined, close: () => reward.close() },
+    score: (items) => scoreWith(reward, items),
+    async scoresOf(item, worth) {
+      const own: SampleScore[] = [];
+      for (const [k, part] of parts.entries()) {
+        own.push({ reward: rewards[k]!.reward, value: (await part.score([item]))[0]! });
+      }
+      return rewards.length > 1 ? [...own, { reward: label, value: worth }] : own;
+    },
+  };
+}
