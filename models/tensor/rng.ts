@@ -1,4 +1,5 @@
 import { NorthlightError } from '#models/errors.ts';
+import { NORMALS_WASM } from './normals-wasm.ts';
 
 /**
  * Philox4x32-10: ten rounds that turn a 128-bit counter and a 64-bit key into 128 random bits.
@@ -56,7 +57,7 @@ const POWERS_OF_TWO = Float64Array.from({ length: 33 }, (_, i) => 2 ** i);
 /**
  * Two independent standard normals from two random words, to `out` from `at`: √(−2 ln u)·(cos 2πv, sin 2πv), with u and v in the middle of
  * their 2³² intervals. Logarithm (as artanh), cosine and sine are power series with an error below 2e-10, less than float32 can tell:
- * noise is made at every step, and calls into the library took half of its time.
+ * noise is made at every step, and calls into the library took half of its time. `pairs` in normals.as does the same, in this order.
  */
 function normalPair(w0: number, w1: number, out: Float32Array | Float64Array, at: number): void {
   // u = m · 2^−e with m from ½ to 1
@@ -82,6 +83,22 @@ function normalPair(w0: number, w1: number, out: Float32Array | Float64Array, at
   const t = SINES[quarter]!;
   out[at] = radius * (c * cos - t * sin);
   out[at + 1] = radius * (t * cos + c * sin);
+}
+
+/** Blocks that are made in one call: their normals take 16 kB. */
+const MANY = 1024;
+interface Many {
+  fill(c0: number, c1: number, c2: number, c3: number, k0: number, k1: number, blocks: number, out: number): void;
+  /** What `fill` writes at 0. */
+  readonly normals: Float32Array;
+}
+/** Compiled at the first need. */
+let many: Many | undefined;
+
+function openMany(): Many {
+  const { exports } = new WebAssembly.Instance(new WebAssembly.Module(Buffer.from(NORMALS_WASM, 'base64')));
+  const { fill, memory } = exports as { fill: Many['fill']; memory: WebAssembly.Memory };
+  return { fill, normals: new Float32Array(memory.buffer, 0, 4 * MANY) };
 }
 
 /** Set in the second counter word of every label header, where no draw ever counts to: forks and draws cannot meet. */
@@ -199,6 +216,7 @@ export class Rng {
     let i = 0;
     // What is left of an earlier draw first; then each block of four words is two pairs.
     while (i < out.length && (this.#left > 0 || !Number.isNaN(this.#spare))) out[i++] = this.normal();
+    i = this.#fillMany(out, i);
     for (; i + 3 < out.length; i += 4) {
       const w = this.#block();
       normalPair(w[0]!, w[1]!, out, i);
@@ -212,6 +230,22 @@ export class Rng {
   fillUniform(out: Float32Array): Float32Array {
     for (let i = 0; i < out.length; i++) out[i] = ((this.#next() >>> 9) + 0.5) * 2 ** -23;
     return out;
+  }
+
+  /** Fills from `i` as far as whole groups of blocks go. @returns where it stopped. */
+  #fillMany(out: Float32Array, i: number): number {
+    const id = this.#id;
+    for (;;) {
+      const untilOverflow = 2 ** 32 - (this.#counter >>> 0);
+      const blocks = Math.min(MANY, (out.length - i) >> 2, untilOverflow - 1) & ~3;
+      if (blocks <= 0) return i;
+      many ??= openMany();
+      many.fill(this.#counter, this.#counterHigh, id[2]!, id[3]!, id[0]!, id[1]!, blocks, 0);
+      const made = blocks * 4;
+      out.set(made === many.normals.length ? many.normals : many.normals.subarray(0, made), i);
+      this.#counter = (this.#counter + blocks) | 0;
+      i += made;
+    }
   }
 
   #next(): number {

@@ -5,6 +5,7 @@ export interface Denoiser<C> {
   /**
    * Model output for every row, after guidance. The result for one row never depends on the others.
    * @param samples `[B, ...dims]`, row-major.
+   * @param out where to write it; absent: to an array of its own.
    */
-  predict(samples: Float32Array, timestep: number, conditions: readonly C[]): Promise<Float32Array>;
+  predict(samples: Float32Array, timestep: number, conditions: readonly C[], out?: Float32Array): Promise<Float32Array>;
 }

@@ -8,7 +8,7 @@ export function combine(
   uncond: Float32Array,
   cond: Float32Array,
   scale: number,
-  out = new Float32Array(cond.length),
+  out: Float32Array = new Float32Array(cond.length),
 ): Float32Array {
   if (uncond.length !== cond.length) throw new RangeError('Guidance combines two outputs of one shape.');
   for (let i = 0; i < out.length; i++) out[i] = uncond[i]! + scale * (cond[i]! - uncond[i]!);

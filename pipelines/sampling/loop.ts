@@ -78,12 +78,14 @@ export async function* sampleLoop<C>(options: SampleLoopOptions<C>): AsyncGenera
   const scratch = { mean: new Float64Array(size), clean: new Float64Array(size) };
   const z = new Float32Array(size);
   const remembered = Math.max(...steps.map((step) => step.past.length));
+  /** What the network says is needed for one step only, unless a solver remembers it. */
+  const answers = remembered > 0 ? undefined : new Float32Array(samples.length);
   /** Earlier evaluations, the latest first. */
   const past: { samples: Float32Array; output: Float32Array }[] = [];
 
   for (const [i, step] of steps.entries()) {
     const input = step.inputScale === 1 ? samples : samples.map((v) => v * step.inputScale);
-    const output = await denoiser.predict(input, step.timestep, conditions);
+    const output = await denoiser.predict(input, step.timestep, conditions, answers);
     if (output.length !== samples.length) {
       throw new NorthlightError(
         'sampling/shape',
@@ -111,9 +113,7 @@ export async function* sampleLoop<C>(options: SampleLoopOptions<C>): AsyncGenera
         }
       }
       const state = next.subarray(offset, offset + size);
-      if (step.std > 0) for (let d = 0; d < size; d++) state[d] = mean[d]! + step.std * z[d]!;
-      else state.set(mean);
-      if (!allFinite(state)) throw notFinite(index, i, steps.length);
+      if (!noised(mean, step.std, z, state)) throw notFinite(index, i, steps.length);
       const trajectory = trajectories?.[row];
       if (trajectory !== undefined) {
         trajectory.states.set(state, (i + 1) * size);
@@ -206,10 +206,23 @@ function isPreview(every: number | undefined, i: number): boolean {
   return every !== undefined && every > 0 && (i + 1) % every === 0;
 }
 
-/** x − x is 0 for a number, and no number for the rest. */
-export function allFinite(xs: Float32Array): boolean {
+/** Writes `mean + std·z` to `state`. @returns whether all of it is finite. */
+export function noised(mean: Float64Array, std: number, z: Float32Array, state: Float32Array): boolean {
+  // x − x is 0 for a number, and no number for the rest.
   let sum = 0;
-  for (let i = 0; i < xs.length; i++) sum += xs[i]! - xs[i]!;
+  if (std > 0) {
+    for (let d = 0; d < state.length; d++) {
+      const x = Math.fround(mean[d]! + std * z[d]!);
+      state[d] = x;
+      sum += x - x;
+    }
+  } else {
+    for (let d = 0; d < state.length; d++) {
+      const x = Math.fround(mean[d]!);
+      state[d] = x;
+      sum += x - x;
+    }
+  }
   return sum === 0;
 }
 

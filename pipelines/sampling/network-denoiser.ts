@@ -31,6 +31,20 @@ export interface NetworkDenoiser extends Denoiser<PromptCondition> {
   arrange(sample: Float32Array): Float32Array;
 }
 
+/** Rows that go through the network together, with all they take besides sample and timestep. */
+interface Group {
+  /** Rows whose outputs are wanted; the rest fill up what the export fixed. */
+  readonly count: number;
+  readonly rows: number;
+  readonly feeds: Readonly<Record<string, Tensor>>;
+}
+
+/** How a sample of one condition goes through the network. */
+interface Plan {
+  readonly guided: boolean;
+  readonly runs: readonly Group[];
+}
+
 export interface NetworkDenoiserOptions {
   readonly model: ImageModel;
   readonly session: Session;
@@ -61,20 +75,14 @@ export function createNetworkDenoiser(options: NetworkDenoiserOptions): NetworkD
   const size = numel(dims);
   const arrange = (x: Float32Array) => (plan.packed ? packLatents(x, dims) : x);
 
-  /** Samples with their inputs, in one run: as many as there are, filled up where the export fixed the batch. */
-  const run = async (x: Float32Array, timestep: number, inputs: readonly Feeds[]): Promise<Float32Array[]> => {
+  /** Samples as the network reads them, by number of rows: used again once a run is over. */
+  const free = new Map<number, Float32Array>();
+
+  /** What goes through the network in one run with a sample. */
+  const groupOf = (inputs: readonly Feeds[]): Group => {
     const rows = typeof batch === 'number' ? batch : inputs.length;
     const all = Array.from({ length: rows }, (_, r) => inputs[Math.min(r, inputs.length - 1)]!);
-    const sample = new Float32Array(rows * numel(rowDims));
-    for (let r = 0; r < rows; r++) {
-      sample.set(x, r * numel(rowDims));
-      sample.set(extra, r * numel(rowDims) + size);
-    }
-    const feeds: Record<string, Tensor> = {
-      [plan.sample]: toPort(samplePort.dtype, f32([rows, ...rowDims], sample)),
-      [plan.timestep]: timestepFor(timePort, rows, timestep * plan.timestepScale),
-      ...Object.fromEntries(options.live ?? []),
-    };
+    const feeds: Record<string, Tensor> = {};
     for (const name of inputs[0]!.keys()) {
       const port = ports.get(name);
       if (port)
@@ -83,12 +91,47 @@ export function createNetworkDenoiser(options: NetworkDenoiserOptions): NetworkD
           all.map((one) => one.get(name)!),
         );
     }
-    const y = outputNumbers((await session.run(feeds, [plan.output]))[plan.output]!);
-    calls.count += inputs.length;
+    return { count: inputs.length, rows, feeds };
+  };
+
+  /** The groups of a condition are the same at every step. */
+  const groups = new WeakMap<PromptCondition, Plan>();
+  const planOf = (condition: PromptCondition): Plan => {
+    let known = groups.get(condition);
+    if (known === undefined) {
+      const { prompt, negative } = denoiser.inputs(condition);
+      const branches = negative ? [negative, prompt] : [prompt];
+      // Texts of different lengths, or an export of one sample at a time, take a run each.
+      const together = negative === null || (batch !== 1 && sameShapes(negative, prompt));
+      known = { guided: negative !== null, runs: (together ? [branches] : branches.map((b) => [b])).map(groupOf) };
+      groups.set(condition, known);
+    }
+    return known;
+  };
+
+  const run = async (x: Float32Array, timestep: number, { count, rows, feeds }: Group): Promise<Float32Array[]> => {
+    const sample = free.get(rows) ?? new Float32Array(rows * numel(rowDims));
+    free.delete(rows);
+    for (let r = 0; r < rows; r++) {
+      sample.set(x, r * numel(rowDims));
+      sample.set(extra, r * numel(rowDims) + size);
+    }
+    const given = await session.run(
+      {
+        ...feeds,
+        ...Object.fromEntries(options.live ?? []),
+        [plan.sample]: toPort(samplePort.dtype, f32([rows, ...rowDims], sample)),
+        [plan.timestep]: timestepFor(timePort, rows, timestep * plan.timestepScale),
+      },
+      [plan.output],
+    );
+    free.set(rows, sample);
+    const y = outputNumbers(given[plan.output]!);
+    calls.count += count;
     // A network that also predicts its variance gives it after the mean, channel by channel.
-    const given = y.length / rows;
-    if (!(given >= size)) throw wrongSize(plan.component.path, plan.output, given, size);
-    return inputs.map((_, r) => y.subarray(r * given, r * given + size));
+    const each = y.length / rows;
+    if (!(each >= size)) throw wrongSize(plan.component.path, plan.output, each, size);
+    return Array.from({ length: count }, (_, r) => y.subarray(r * each, r * each + size));
   };
 
   const denoiser: NetworkDenoiser = {
@@ -102,21 +145,16 @@ export function createNetworkDenoiser(options: NetworkDenoiserOptions): NetworkD
         negative: needsNegative(model.guidance, request.guidanceScale) ? of('negative') : null,
       };
     },
-    async predict(samples, timestep, conditions) {
-      const out = new Float32Array(samples.length);
+    async predict(samples, timestep, conditions, out = new Float32Array(samples.length)) {
       for (const [row, condition] of conditions.entries()) {
         const x = arrange(samples.subarray(row * size, (row + 1) * size));
-        const { prompt, negative } = denoiser.inputs(condition);
-        const branches = negative ? [negative, prompt] : [prompt];
-        // Texts of different lengths, or an export of one sample at a time, take a run each.
-        const together = negative === null || (batch !== 1 && sameShapes(negative, prompt));
+        const { guided, runs } = planOf(condition);
         const y: Float32Array[] = [];
-        for (const group of together ? [branches] : branches.map((b) => [b]))
-          y.push(...(await run(x, timestep, group)));
+        for (const group of runs) y.push(...(await run(x, timestep, group)));
         const own = out.subarray(row * size, (row + 1) * size);
-        const guided = negative ? combine(y[0]!, y[1]!, request.guidanceScale, own) : y[0]!;
-        if (plan.packed) own.set(unpackLatents(guided, dims));
-        else if (guided !== own) own.set(guided);
+        const said = guided ? combine(y[0]!, y[1]!, request.guidanceScale, own) : y[0]!;
+        if (plan.packed) own.set(unpackLatents(said, dims));
+        else if (said !== own) own.set(said);
       }
       return out;
     },

@@ -61,8 +61,7 @@ function createDenoiser(
   const size = numel(model.dims);
   return {
     dims: model.dims,
-    async predict(samples, timestep, conditions) {
-      const out = new Float32Array(samples.length);
+    async predict(samples, timestep, conditions, out = new Float32Array(samples.length)) {
       for (const [row, condition] of conditions.entries()) {
         const x = samples.subarray(row * size, (row + 1) * size);
         const guided = condition !== null && model.nullClass !== null && guidanceScale !== 1;

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { fc, test as property } from '@fast-check/vitest';
 import { describe, expect, test } from 'vitest';
 import { philox4x32, Rng } from '#models/tensor/rng.ts';
@@ -250,7 +251,7 @@ describe('distributions', () => {
 });
 
 describe('filling', () => {
-  property.prop([fc.integer(), fc.nat(40), fc.nat(40)])(
+  property.prop([fc.integer(), fc.nat(40), fc.nat(400)])(
     'fillNormal continues where normal() left off, in any split',
     (seed, a, b) => {
       const one = new Rng(seed).fillNormal(new Float32Array(a + b));
@@ -260,6 +261,27 @@ describe('filling', () => {
       expect([...first, ...second]).toEqual([...one]);
     },
   );
+
+  test('what is filled many at a time is what is drawn one by one, to the byte', () => {
+    for (const [seed, drawn, size] of [
+      [1, 0, 4096 + 64 + 5],
+      [-7, 1, 12_288],
+      [2n ** 63n, 2, 300_000],
+    ] as const) {
+      const rng = new Rng(seed).fork('noise', 3);
+      const one = new Rng(seed).fork('noise', 3);
+      for (let i = 0; i < drawn; i++) expect(rng.word()).toBe(one.word());
+      const filled = rng.fillNormal(new Float32Array(size));
+      const drawnOne = Float32Array.from({ length: size }, () => one.normal());
+      expect(Buffer.compare(Buffer.from(filled.buffer), Buffer.from(drawnOne.buffer))).toBe(0);
+      expect(rng.word()).toBe(one.word());
+    }
+  });
+
+  test('the compiled module is what its source compiles to', async () => {
+    const { compileNormals, NORMALS_MODULE } = await import('#build/scripts/compile-normals.ts');
+    expect(readFileSync(NORMALS_MODULE, 'utf8')).toBe(await compileNormals());
+  });
 
   test('fillUniform stays inside the open interval in float32', () => {
     const out = new Rng(18).fillUniform(new Float32Array(200_000));
