@@ -56,3 +56,7 @@ export const bankView = z.object({
   preview: bankPreview.nullable(),
 });
 export type BankView = z.infer<typeof bankView>;
+
+/** What plain samples were worth to a reward before it steered, as the reward gives it. */
+export const plainValues = z.object({ reward: z.string(), values: z.array(z.number()) });
+export type PlainValues = z.infer<typeof plainValues>;

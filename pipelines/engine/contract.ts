@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { COMBINATIONS } from '#pipelines/rewards/combine.ts';
 import { SAMPLERS, type SamplerName } from '#pipelines/schedulers/names.ts';
-import { type BankPreview, type BankView, bankView } from './bank-contract.ts';
+import { type BankPreview, type BankView, bankView, type PlainValues, plainValues } from './bank-contract.ts';
 import { doctorReport, type ModelDoctorReport } from './doctor-schema.ts';
 import {
   type GuidedPlace,
@@ -26,6 +26,7 @@ export type {
   GuidedRecord,
   GuidedStep,
   ModelDoctorReport,
+  PlainValues,
   SamplerName,
   Sequence,
   SequenceTracks,
@@ -559,6 +560,8 @@ export const procedures = {
     input: z.object({ jobId: z.string(), index: z.number().int().min(0) }),
     output: guidedRecord.nullable(),
   },
+  /** The plain samples that put the rewards of a job on one scale, as each reward sees them; empty where there were none. */
+  'generate.plain': { input: z.object({ jobId: z.string() }), output: z.array(plainValues) },
   /** Ways in which rewards can steer, the rewards that can, and how several become one. */
   'generate.steering': {
     input: z.object({ of: z.enum(['pictures', 'sequences']).default('pictures') }),

@@ -9,6 +9,13 @@ export function makingWords(view: BankView, count: number): string {
   return `${runs}, about ${formatDuration(missing * view.secondsPerSample)}`;
 }
 
+/** What comes before the first sample where rewards have to be put on one scale. */
+export function scaleWords(view: BankView, makes: string): string {
+  const { calibration, samples } = view;
+  const first = samples === 0 ? `${calibration} plain ${makes}` : `${calibration - samples} more plain ${makes}`;
+  return `Making begins with ${first} that put the rewards on one scale, once: ${makingWords(view, calibration)}. They are kept.`;
+}
+
 const signed = (value: number) => (value > 0 ? `+${formatNumber(value)}` : formatNumber(value));
 
 /** What following the reward with this α would do to its mean. */

@@ -9,8 +9,8 @@ export interface RowOrder {
 /** Columns that are no reward. */
 export const OWN_COLUMNS = ['index', 'length'] as const;
 
-/** Rewards that said something of any of the rows, by name. */
-export function rewardColumns(rows: readonly Sequence[]): string[] {
+/** Rewards that said something of any of the samples, by name. */
+export function rewardColumns(rows: readonly { readonly scores: Readonly<Record<string, number>> }[]): string[] {
   const found = new Set<string>();
   for (const { scores } of rows) for (const reward in scores) found.add(reward);
   return [...found].sort();
@@ -20,14 +20,25 @@ export function rewardColumns(rows: readonly Sequence[]): string[] {
 export function orderedRows(rows: readonly Sequence[], { by, down }: RowOrder): Sequence[] {
   const keyOf = (s: Sequence): number =>
     by === 'index' ? s.seq : by === 'length' ? s.letters.length : (s.scores[by] ?? Number.NaN);
-  const sign = down ? -1 : 1;
-  return rows
-    .map((row) => ({ row, value: keyOf(row) }))
+  return byValue(
+    [...rows].sort((a, b) => a.seq - b.seq),
+    keyOf,
+    down ? -1 : 1,
+  );
+}
+
+/** The best first; those without a value come last, in their order. */
+export const bestFirst = <T>(items: readonly T[], worth: (item: T) => number | undefined): T[] =>
+  byValue(items, (item) => worth(item) ?? Number.NaN, -1);
+
+function byValue<T>(items: readonly T[], worth: (item: T) => number, sign: 1 | -1): T[] {
+  return items
+    .map((item) => ({ item, value: worth(item) }))
     .sort((a, b) => {
       const missing = Number(Number.isNaN(a.value)) - Number(Number.isNaN(b.value));
-      return missing || (a.value === b.value ? 0 : sign * (a.value - b.value)) || a.row.seq - b.row.seq;
+      return missing || (a.value === b.value ? 0 : sign * (a.value - b.value) || 0);
     })
-    .map(({ row }) => row);
+    .map(({ item }) => item);
 }
 
 const IUPAC: Readonly<Record<string, string>> = {

@@ -8,6 +8,7 @@ import { fieldsOf } from '#pipelines/engine/fields.ts';
 import type { GeneratePayload } from '#pipelines/engine/jobs/payloads.ts';
 import { wantModel } from '#pipelines/engine/jobs/wanted-model.ts';
 import { pictureRewards } from '#pipelines/engine/picture-rewards.ts';
+import { readPlain } from '#pipelines/engine/plain-values.ts';
 import { readGuided } from '#pipelines/engine/read-guided.ts';
 import { refuseMethod } from '#pipelines/engine/refuse-method.ts';
 import { rewardLabel } from '#pipelines/engine/reward-label.ts';
@@ -99,6 +100,8 @@ export const generate: Handlers<'generate'> = {
 
   'generate.guided': ({ jobId, index }, { project, queue }) =>
     readGuided(project.directory, queue.get(jobId).id, index),
+
+  'generate.plain': ({ jobId }, { project, queue }) => readPlain(project.directory, queue.get(jobId).id),
 
   'generate.steering': async ({ of }, { bundledModels }) => {
     const { DECODERS, isAheadOption } = await import('#pipelines/decoding/index.ts');

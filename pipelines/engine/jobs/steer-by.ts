@@ -1,9 +1,11 @@
 import { calibrateRewards } from '#pipelines/bank/calibrate.ts';
+import { readColumn } from '#pipelines/bank/columns.ts';
 import type { BankSource } from '#pipelines/bank/source.ts';
 import { CALIBRATION_SAMPLES, needsCalibration } from '#pipelines/bank/target.ts';
 import { createSteering } from '#pipelines/decoding/index.ts';
 import type { JobContext } from '#pipelines/engine/job-protocol.ts';
-import { followedLabel } from '#pipelines/engine/reward-label.ts';
+import { keepPlain } from '#pipelines/engine/plain-values.ts';
+import { followedLabel, rewardLabel } from '#pipelines/engine/reward-label.ts';
 import { openReward, scoreWith } from '#pipelines/rewards/open-reward.ts';
 import type { Reward, RewardItem } from '#pipelines/rewards/types.ts';
 import type { Steering } from '#pipelines/sampling/steering.ts';
@@ -51,7 +53,7 @@ export async function openSteerBy(
       },
     };
   }
-  const { reward, parts, alpha } = await calibrateRewards(
+  const { reward, parts, alpha, bank } = await calibrateRewards(
     await source(),
     { ...host, rewards: specs, combine, cap: cap ?? undefined, project: context.project },
     {
@@ -63,6 +65,14 @@ export async function openSteerBy(
         ),
       checkpoint: () => stopIfAsked(context),
     },
+  );
+  keepPlain(
+    context.project,
+    context.jobId,
+    rewards.flatMap(({ reward: name }) => {
+      const values = readColumn(bank, name)?.values.slice(0, CALIBRATION_SAMPLES);
+      return values ? [{ reward: rewardLabel(name), values }] : [];
+    }),
   );
   const fits = options.alpha === undefined && alpha !== null;
   const unsaid = createSteering(decoder, options);

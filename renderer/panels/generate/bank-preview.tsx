@@ -3,9 +3,10 @@ import { Button } from '#renderer/components/button.tsx';
 import { ErrorNote } from '#renderer/components/error-note.tsx';
 import { Fold } from '#renderer/components/fold.tsx';
 import { Progress } from '#renderer/components/progress.tsx';
-import { distanceWords, gainWords, makingWords } from '#renderer/logic/bank-words.ts';
+import { distanceWords, gainWords, makingWords, scaleWords } from '#renderer/logic/bank-words.ts';
 import { fieldLabel } from '#renderer/logic/fields.ts';
 import { formatNumber } from '#renderer/logic/format.ts';
+import type { Followed } from '#renderer/logic/steering.ts';
 import { takeJob } from '#renderer/state/app.ts';
 import { engine } from '#renderer/state/engine.ts';
 import { useAction } from '#renderer/state/use-action.ts';
@@ -15,33 +16,42 @@ import { type BankOf, useBank } from './use-bank.ts';
 
 interface Props {
   readonly of: BankOf;
-  readonly reward: string;
-  /** Null for methods without a temperature. */
+  readonly followed: Followed;
+  /** Null: the one that fits. */
   readonly alpha: number | null;
+  /** Whether the method has a temperature. */
+  readonly tilts: boolean;
   onAlpha(alpha: number): void;
 }
 
-/** What steering by a reward is expected to do, seen on plain samples: made once by a job, kept, and good for every reward. */
-export function BankPreview({ of, reward, alpha, onAlpha }: Props) {
-  const { view, job, error, make } = useBank(of, reward, alpha);
+/** What steering by rewards is expected to do, seen on plain samples: made once by a job, kept, and good for every reward. */
+export function BankPreview({ of, followed, alpha, tilts, onAlpha }: Props) {
+  const { view, job, error, make } = useBank(of, followed, alpha);
   const action = useAction();
   if (error) return <ErrorNote error={error} />;
   if (!view) return null;
   const start = (count: number) => void action.run(() => make(count));
   const next = view.sizes.find((size) => size > view.samples);
   const { preview } = view;
-  const name = fieldLabel(reward).toLowerCase();
+  const { rewards } = followed;
+  const name = rewards.map(({ reward }) => fieldLabel(reward).toLowerCase()).join('” and “');
+  const say = rewards.length > 1 ? 'say' : 'says';
   return (
     <section className="bank stack tight" aria-label="What to expect" data-testid="bank">
       <h3>What to expect</h3>
       {preview === null && !job && (
         <p className="small quiet" data-testid="bank-empty">
           {view.samples === 0
-            ? `How much is there to gain? ${view.sizes[0]} ${of.makes} made without steering show what “${name}” says of the model’s own work, what this strength would change, and what extra work would bring. They are kept and serve every reward.`
-            : `“${name}” has not looked at the ${view.samples} plain ${of.makes} of this model and prompt yet.`}
+            ? `How much is there to gain? ${view.sizes[0]} ${of.makes} made without steering show what “${name}” ${say} of the model’s own work, what this strength would change, and what extra work would bring. They are kept and serve every reward.`
+            : `“${name}” ${rewards.length > 1 ? 'have' : 'has'} not looked at the ${view.samples} plain ${of.makes} of this model and prompt yet.`}
         </p>
       )}
-      {preview && <Found view={view} preview={preview} alpha={alpha} onAlpha={onAlpha} />}
+      {view.samples < view.calibration && (
+        <p className="small quiet" data-testid="bank-calibration">
+          {scaleWords(view, of.makes)}
+        </p>
+      )}
+      {preview && <Found view={view} preview={preview} tilts={tilts} onAlpha={onAlpha} />}
       {action.error && <ErrorNote error={action.error} dismiss={action.clear} />}
       {job ? (
         <>
@@ -85,10 +95,10 @@ export function BankPreview({ of, reward, alpha, onAlpha }: Props) {
 function Found({
   view,
   preview,
-  alpha,
+  tilts,
   onAlpha,
-}: Pick<Props, 'alpha' | 'onAlpha'> & { view: BankView; preview: NonNullable<BankView['preview']> }) {
-  const { suggestedAlpha } = preview;
+}: Pick<Props, 'tilts' | 'onAlpha'> & { view: BankView; preview: NonNullable<BankView['preview']> }) {
+  const { suggestedAlpha, histogram } = preview;
   if (suggestedAlpha === null) {
     return (
       <p className="small quiet">{`The reward says the same of all ${view.scored}: there is nothing to follow.`}</p>
@@ -96,13 +106,17 @@ function Found({
   }
   return (
     <>
-      <BankHistogram preview={preview} tilted={alpha !== null} />
+      <BankHistogram
+        label={`Rewards of ${preview.samples} plain samples${tilts ? ', and as steering would weight them' : ''}`}
+        from={histogram.from}
+        to={histogram.to}
+        plain={histogram.plain}
+        outline={tilts ? histogram.tilted : null}
+      />
       <p className="small quiet">
-        {alpha === null
-          ? 'As the model makes them'
-          : 'Grey: as the model makes them. Outline: as steering would weight them'}
+        {tilts ? 'Grey: as the model makes them. Outline: as steering would weight them' : 'As the model makes them'}
       </p>
-      {alpha !== null && (
+      {tilts && (
         <>
           <p className="small number" data-testid="bank-gain">
             {gainWords(preview)}

@@ -5,25 +5,18 @@ import { Icon } from '#renderer/components/icon.tsx';
 import { useApp } from '#renderer/state/app.ts';
 import { choose, go, useNavigation } from '#renderer/state/navigation.ts';
 import { GenerateForm } from './generate-form.tsx';
-import { reload, show, startFrom, takeSettings, useGenerate } from './generate-store.ts';
+import { startFrom, takeSettings } from './generate-store.ts';
 import { Results } from './results.tsx';
 import { SampleDetail } from './sample-detail.tsx';
 import { SequencePanel } from './sequence-panel.tsx';
 
 export function GeneratePanel() {
   const models = useApp((s) => s.models);
-  const jobs = useApp((s) => s.jobs);
-  const phase = useApp((s) => s.connection.phase);
-  const showing = useGenerate((s) => s.showing);
   const { recalled, start } = useNavigation();
   const [openId, setOpenId] = useState<string | null>(null);
   const modelId = useNavigation((s) => s.modelId);
   const model = models?.find((m) => m.id === modelId);
-  const newest = jobs?.find((job) => job.kind === 'generate' && job.makes === 'pictures')?.id;
 
-  useEffect(() => {
-    if (showing === null && newest !== undefined) void show({ jobId: newest });
-  }, [showing, newest]);
   useEffect(() => {
     if (recalled === null) return;
     takeSettings(recalled);
@@ -34,12 +27,6 @@ export function GeneratePanel() {
     startFrom(start);
     choose({ start: null });
   }, [start]);
-  useEffect(() => {
-    // The first time it is being read anyway.
-    const { samples, error } = useGenerate.getState();
-    if (phase === 'ready' && (samples ?? error) !== null) void reload();
-  }, [phase]);
-
   if (models?.length === 0) {
     return (
       <EmptyState

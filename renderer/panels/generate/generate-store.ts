@@ -1,11 +1,11 @@
 import { create } from 'zustand';
 import type { EventPayload, Input, Model, Sample, SamplerName } from '#pipelines/engine/contract.ts';
-import type { FieldValue } from '#renderer/logic/fields.ts';
 import { type Mask, marks, maskFrom, type Size } from '#renderer/logic/mask.ts';
 import { addPrompt, promptLines, randomSeed } from '#renderer/logic/prompts.ts';
+import { type Steering, steeringFrom } from '#renderer/logic/steering.ts';
 import { useApp } from '#renderer/state/app.ts';
 import { engine } from '#renderer/state/engine.ts';
-import { recall, remember } from '#renderer/state/memory.ts';
+import { recallObject, remember } from '#renderer/state/memory.ts';
 import { choose } from '#renderer/state/navigation.ts';
 import { type EngineError, toEngineError } from '#renderer/transport/wire.ts';
 import { offeredSchedulers, schedulerNamed } from './schedulers.ts';
@@ -37,12 +37,7 @@ export interface GenerateForm extends ModelForm {
   strength: number | null;
   /** What of it may change; null: everything. */
   mask: Mask | null;
-  /** The reward that pictures follow while they are made, and how; null: none. */
-  steering: {
-    readonly reward: string;
-    readonly decoder: string;
-    readonly options: Readonly<Record<string, FieldValue>>;
-  } | null;
+  steering: Steering;
 }
 
 interface GenerateState {
@@ -80,19 +75,12 @@ const fresh: GenerateForm = {
   steering: null,
 };
 
-function remembered(key: string): object {
-  try {
-    const saved: unknown = JSON.parse(recall(key) ?? '{}');
-    return typeof saved === 'object' && saved !== null ? saved : {};
-  } catch {
-    return {};
-  }
-}
+const saved: Partial<GenerateForm> = recallObject('generate');
 
 export const useGenerate = create<GenerateState>(() => ({
-  form: { ...fresh, seed: randomSeed(), ...remembered('generate') },
+  form: { ...fresh, seed: randomSeed(), ...saved, steering: steeringFrom(saved.steering) },
   modelId: null,
-  changes: remembered('generate-models') as GenerateState['changes'],
+  changes: recallObject('generate-models') as GenerateState['changes'],
   showing: null,
   samples: null,
   total: 0,
@@ -283,7 +271,7 @@ export function generateInput(
     negativePrompt: readsNegative(form, sampling) ? form.negativePrompt : '',
     keepTrajectories: keeps(form),
     ...(start && strength !== null ? { initImage: start.hash, strength } : {}),
-    ...(steering ? { steering: { ...steering, options: { ...steering.options } } } : {}),
+    ...(steering ? { steering } : {}),
   };
 }
 

@@ -1,52 +1,52 @@
-import type { Sample } from '#pipelines/engine/contract.ts';
+import { useState } from 'react';
+import type { EventPayload, Sample } from '#pipelines/engine/contract.ts';
 import { Button } from '#renderer/components/button.tsx';
 import { EmptyState } from '#renderer/components/empty-state.tsx';
 import { ErrorNote } from '#renderer/components/error-note.tsx';
 import { Icon } from '#renderer/components/icon.tsx';
-import { Picture } from '#renderer/components/picture.tsx';
-import { Progress } from '#renderer/components/progress.tsx';
-import { formatNumber, formatWhen, plural } from '#renderer/logic/format.ts';
+import { plural } from '#renderer/logic/format.ts';
 import { groupByPrompt } from '#renderer/logic/prompts.ts';
-import { takeJob, takeSession, useApp } from '#renderer/state/app.ts';
+import { bestFirst, rewardColumns } from '#renderer/logic/sequence-rows.ts';
+import { takeSession, useApp } from '#renderer/state/app.ts';
 import { engine } from '#renderer/state/engine.ts';
 import { go, useNavigation } from '#renderer/state/navigation.ts';
 import { useAction } from '#renderer/state/use-action.ts';
-import { insertPrompt, reload, show, useGenerate } from './generate-store.ts';
+import { BatchSelect } from './batch-select.tsx';
+import { BatchStatus } from './batch-status.tsx';
+import { insertPrompt, previewKey, reload, show, useGenerate } from './generate-store.ts';
+import { PreviewTile, ResultTile } from './result-tile.tsx';
+import { RewardCharts } from './reward-charts.tsx';
 import { useSteer } from './steer-store.ts';
 import { SteerView } from './steer-view.tsx';
+import { useShownBatch } from './use-shown-batch.ts';
 
 type Tile =
-  | {
-      prompt: string;
-      index: number;
-      kind: 'done';
-      id: string;
-      hash: string;
-      starred: boolean;
-      seed: number;
-      scores: Sample['scores'];
-    }
-  | { prompt: string; index: number; kind: 'preview'; id: string; hash: string; step: number; total: number };
+  | { readonly prompt: string; readonly index: number; readonly sample: Sample }
+  | { readonly prompt: string; readonly index: number; readonly preview: EventPayload<'preview'> };
+
+const STARRED = 'starred';
 
 export function Results({ open }: { open(id: string): void }) {
   const { showing, samples, total, previews, error } = useGenerate();
-  const jobs = useApp((s) => s.jobs);
+  const { batches, jobId, job } = useShownBatch('pictures', { showing, read: samples ?? error, show, reload });
   const modelId = useNavigation((s) => s.modelId);
   const models = useApp((s) => s.models);
   const steered = useSteer((s) => s.picture);
   const action = useAction();
-  const generated = (jobs ?? []).filter((job) => job.kind === 'generate' && job.makes === 'pictures');
-  const jobId = showing !== null && showing !== 'starred' ? showing.jobId : null;
-  const job = generated.find((candidate) => candidate.id === jobId);
+  /** The reward that pictures are ordered by; empty: as they were made. */
+  const [by, setBy] = useState('');
+  const rewards = rewardColumns(samples ?? []);
+  const order = rewards.includes(by) ? by : '';
 
   const tiles: Tile[] = [
-    ...(samples ?? []).map((s) => ({ ...s, kind: 'done' as const })),
+    ...(samples ?? []).map((sample) => ({ prompt: sample.prompt, index: sample.index, sample })),
     ...Object.values(previews)
       .filter((p) => p.jobId === jobId)
-      .map((p) => ({ ...p, kind: 'preview' as const, id: `${p.prompt}/${p.index}` })),
-  ].sort((a, b) => (showing === 'starred' ? 0 : a.index - b.index));
-  const groups = groupByPrompt(tiles);
-  const rankable = showing !== 'starred' && groupByPrompt(samples ?? []).some((group) => group.items.length > 1);
+      .map((preview) => ({ prompt: preview.prompt, index: preview.index, preview })),
+  ].sort((a, b) => (showing === STARRED ? 0 : a.index - b.index));
+  const scoreOf = (tile: Tile) => ('sample' in tile ? tile.sample.scores[order] : undefined);
+  const groups = groupByPrompt(order === '' ? tiles : bestFirst(tiles, scoreOf));
+  const rankable = showing !== STARRED && groupByPrompt(samples ?? []).some((group) => group.items.length > 1);
 
   const rank = () =>
     action.run(async () => {
@@ -56,12 +56,7 @@ export function Results({ open }: { open(id: string): void }) {
       go('rank', { rankSessionId: session.id });
     });
 
-  const resume = () =>
-    action.run(async () => {
-      if (job) takeJob(await engine.call('jobs.resume', { id: job.id }));
-    });
-
-  if (generated.length === 0 && showing !== 'starred') {
+  if (batches.length === 0 && showing !== STARRED) {
     const example = models?.find((m) => m.id === modelId)?.examplePrompts[0];
     return (
       <div className="centre">
@@ -80,25 +75,29 @@ export function Results({ open }: { open(id: string): void }) {
   }
   return (
     <section className="centre" aria-label="Results" data-testid="results">
-      <div className="row apart">
+      <div className="row apart wrap">
         <div className="row grow">
-          <select
-            className="input batch"
-            aria-label="Batch shown"
-            value={showing === 'starred' ? 'starred' : (jobId ?? '')}
-            data-testid="batch-select"
-            onChange={(event) =>
-              void show(event.target.value === 'starred' ? 'starred' : { jobId: event.target.value })
-            }
-          >
-            <option value="starred">Starred pictures</option>
-            {generated.map((candidate) => (
-              <option key={candidate.id} value={candidate.id}>
-                {`${candidate.title} · ${formatWhen(candidate.createdAt)}`}
-              </option>
-            ))}
-          </select>
+          <BatchSelect
+            whole={{ value: STARRED, label: 'Starred pictures' }}
+            jobs={batches}
+            value={showing === STARRED ? STARRED : (jobId ?? '')}
+            onChange={(value) => void show(value === STARRED ? STARRED : { jobId: value })}
+          />
           <span className="small quiet number">{plural(total, 'picture')}</span>
+          {rewards.length > 0 && (
+            <select
+              className="input"
+              aria-label="Order"
+              value={order}
+              data-testid="result-order"
+              onChange={(event) => setBy(event.target.value)}
+            >
+              <option value="">As they were made</option>
+              {rewards.map((reward) => (
+                <option key={reward} value={reward}>{`Most ${reward} first`}</option>
+              ))}
+            </select>
+          )}
         </div>
         <Button
           look="primary"
@@ -113,27 +112,10 @@ export function Results({ open }: { open(id: string): void }) {
       </div>
       {action.error && <ErrorNote error={action.error} dismiss={action.clear} />}
       {error && <ErrorNote error={error} retry={() => void reload()} />}
-      {job && (job.state === 'running' || job.state === 'queued' || job.state === 'paused') && (
-        <Progress
-          label={job.title}
-          done={job.done}
-          total={job.total}
-          stage={job.state === 'queued' ? 'waits for its turn' : job.stage}
-          etaSeconds={job.state === 'running' ? job.etaSeconds : null}
-          moving={job.state === 'running'}
-          testId="generate-progress"
-        />
-      )}
+      {job && <BatchStatus key={job.id} job={job} />}
       {steered && steered.jobId === jobId && <SteerView record={{ ...steered, tree: null, result: null }} live />}
-      {job?.error && <ErrorNote error={job.error} />}
-      {job && (job.state === 'paused' || job.state === 'failed' || job.state === 'set-aside') && (
-        <div className="row">
-          <Button busy={action.busy} onClick={resume} data-testid="generate-resume">
-            Resume
-          </Button>
-        </div>
-      )}
-      {showing === 'starred' && samples?.length === 0 && (
+      {jobId && <RewardCharts jobId={jobId} rewards={rewards} scored={samples ?? []} />}
+      {showing === STARRED && samples?.length === 0 && (
         <EmptyState icon={<Icon name="star" size={44} />} title="No stars yet">
           Open a picture and press the full stop key to keep it here.
         </EmptyState>
@@ -145,36 +127,17 @@ export function Results({ open }: { open(id: string): void }) {
             <span className="small quiet number">{group.items.length}</span>
           </div>
           <ul className="grid">
-            {group.items.map((tile) => (
-              <li key={tile.kind + tile.id}>
-                {tile.kind === 'done' ? (
-                  <button
-                    type="button"
-                    className="tile"
-                    data-testid="result"
-                    aria-label={`Picture of ${tile.prompt}, seed ${tile.seed}, number ${tile.index}${tile.starred ? ', starred' : ''}`}
-                    onClick={() => open(tile.id)}
-                  >
-                    <Picture hash={tile.hash} alt="" lazy />
-                    {Object.entries(tile.scores).map(([name, value]) => (
-                      <span key={name} className="tile-score number" data-testid="tile-score">
-                        {`${name} ${formatNumber(value)}`}
-                      </span>
-                    ))}
-                    {tile.starred && (
-                      <span className="tile-star">
-                        <Icon name="star" size={14} filled />
-                      </span>
-                    )}
-                  </button>
-                ) : (
-                  <span className="tile making" data-testid="preview">
-                    <Picture hash={tile.hash} alt={`In the making: ${tile.prompt}`} />
-                    <span className="tile-step number">{`${tile.step} / ${tile.total}`}</span>
-                  </span>
-                )}
-              </li>
-            ))}
+            {group.items.map((tile) =>
+              'sample' in tile ? (
+                <li key={tile.sample.id}>
+                  <ResultTile sample={tile.sample} open={open} />
+                </li>
+              ) : (
+                <li key={previewKey(tile.preview)}>
+                  <PreviewTile preview={tile.preview} />
+                </li>
+              ),
+            )}
           </ul>
         </section>
       ))}

@@ -4,10 +4,9 @@ import { Button } from '#renderer/components/button.tsx';
 import { EmptyState } from '#renderer/components/empty-state.tsx';
 import { ErrorNote } from '#renderer/components/error-note.tsx';
 import { Icon } from '#renderer/components/icon.tsx';
-import { Progress } from '#renderer/components/progress.tsx';
 import { SequenceLogo } from '#renderer/components/sequence-logo.tsx';
 import { fieldLabel } from '#renderer/logic/fields.ts';
-import { formatWhen, plural } from '#renderer/logic/format.ts';
+import { plural } from '#renderer/logic/format.ts';
 import { between, moveInGrid } from '#renderer/logic/grid.ts';
 import { filteredRows, orderedRows, rewardColumns } from '#renderer/logic/sequence-rows.ts';
 import { takeJob, useApp } from '#renderer/state/app.ts';
@@ -15,37 +14,35 @@ import { engine } from '#renderer/state/engine.ts';
 import { useShortcuts } from '#renderer/state/shortcuts.ts';
 import { say } from '#renderer/state/toasts.ts';
 import { useAction } from '#renderer/state/use-action.ts';
+import { BatchSelect } from './batch-select.tsx';
+import { BatchStatus } from './batch-status.tsx';
+import { RewardCharts } from './reward-charts.tsx';
 import { SequenceDetail } from './sequence-detail.tsx';
 import { SequenceList } from './sequence-list.tsx';
 import { orderBy, reload, show, toggle, useSequences } from './sequence-store.ts';
 import { loadChoices, useSteer } from './steer-store.ts';
 import { SteerView } from './steer-view.tsx';
+import { useShownBatch } from './use-shown-batch.ts';
 
 /** Rows of a page of the list, for the keys. */
 const PAGE_ROWS = 10;
 
+const ALL = 'all';
+
 export function SequenceResults({ model }: { model: Model & { sequence: NonNullable<Model['sequence']> } }) {
   const { showing, rows, order, search, current, selected, error } = useSequences();
-  const { jobs, connection } = useApp();
+  const phase = useApp((s) => s.connection.phase);
   const steered = useSteer((s) => s.picture);
   const rewardChoices = useSteer((s) => s.choices.sequences?.rewards);
   const action = useAction();
   const [reward, setReward] = useState('');
   const { alphabet, molecule } = model.sequence;
-  const made = (jobs ?? []).filter((job) => job.kind === 'generate' && job.makes === 'sequences');
-  const jobId = showing !== null && showing !== 'all' ? showing.jobId : null;
-  const job = made.find((candidate) => candidate.id === jobId);
-  const newest = made[0]?.id;
+  const { batches: made, jobId, job } = useShownBatch('sequences', { showing, read: rows ?? error, show, reload });
   const isDna = molecule === 'dna' || molecule === 'rna';
 
   useEffect(() => {
-    if (showing === null && newest !== undefined) void show({ jobId: newest });
-  }, [showing, newest]);
-  useEffect(() => {
-    if (connection.phase !== 'ready') return;
-    void reload();
-    void loadChoices('sequences');
-  }, [connection.phase]);
+    if (phase === 'ready') void loadChoices('sequences');
+  }, [phase]);
 
   const rewards = useMemo(() => rewardColumns(rows ?? []), [rows]);
   const shown = useMemo(
@@ -87,10 +84,6 @@ export function SequenceResults({ model }: { model: Model & { sequence: NonNulla
     action.run(async () => {
       if (reward === '' || subject.length === 0) return;
       takeJob(await engine.call('sequences.score', { seqs: subject.map(({ seq }) => seq), reward }));
-    });
-  const resume = () =>
-    action.run(async () => {
-      if (job) takeJob(await engine.call('jobs.resume', { id: job.id }));
     });
   const columns = ['index', 'length', ...rewards];
   const nextOrder = () => orderBy(columns[(columns.indexOf(order.by) + 1) % columns.length] ?? 'index');
@@ -147,20 +140,12 @@ export function SequenceResults({ model }: { model: Model & { sequence: NonNulla
     <section className="centre" aria-label="Results" data-testid="sequence-results">
       <div className="row apart wrap">
         <div className="row grow">
-          <select
-            className="input batch"
-            aria-label="Batch shown"
-            value={showing === 'all' ? 'all' : (jobId ?? '')}
-            data-testid="batch-select"
-            onChange={(event) => void show(event.target.value === 'all' ? 'all' : { jobId: event.target.value })}
-          >
-            <option value="all">All sequences of this project</option>
-            {made.map((candidate) => (
-              <option key={candidate.id} value={candidate.id}>
-                {`${candidate.title} · ${formatWhen(candidate.createdAt)}`}
-              </option>
-            ))}
-          </select>
+          <BatchSelect
+            whole={{ value: ALL, label: 'All sequences of this project' }}
+            jobs={made}
+            value={showing === ALL ? ALL : (jobId ?? '')}
+            onChange={(value) => void show(value === ALL ? ALL : { jobId: value })}
+          />
           <input
             className="input grow"
             type="search"
@@ -179,28 +164,11 @@ export function SequenceResults({ model }: { model: Model & { sequence: NonNulla
       </div>
       {action.error && <ErrorNote error={action.error} dismiss={action.clear} />}
       {error && <ErrorNote error={error} retry={() => void reload()} />}
-      {job && (job.state === 'running' || job.state === 'queued' || job.state === 'paused') && (
-        <Progress
-          label={job.title}
-          done={job.done}
-          total={job.total}
-          stage={job.state === 'queued' ? 'waits for its turn' : job.stage}
-          etaSeconds={job.state === 'running' ? job.etaSeconds : null}
-          moving={job.state === 'running'}
-          testId="generate-progress"
-        />
-      )}
-      {job?.error && <ErrorNote error={job.error} />}
-      {job && (job.state === 'paused' || job.state === 'failed' || job.state === 'set-aside') && (
-        <div className="row">
-          <Button busy={action.busy} onClick={resume} data-testid="generate-resume">
-            Resume
-          </Button>
-        </div>
-      )}
+      {job && <BatchStatus key={job.id} job={job} />}
       {steered && steered.jobId === jobId && job?.state === 'running' && (
         <SteerView record={{ ...steered, tree: null, result: null }} molecule={molecule} live />
       )}
+      {jobId && <RewardCharts jobId={jobId} rewards={rewards} scored={shown} />}
       {letters.length > 1 && (
         <SequenceLogo
           sequences={letters}

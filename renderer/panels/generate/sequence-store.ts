@@ -2,10 +2,10 @@ import { create } from 'zustand';
 import type { Input, Model, Sequence } from '#pipelines/engine/contract.ts';
 import { randomSeed } from '#renderer/logic/prompts.ts';
 import type { RowOrder } from '#renderer/logic/sequence-rows.ts';
+import { type Steering, steeringFrom } from '#renderer/logic/steering.ts';
 import { engine } from '#renderer/state/engine.ts';
-import { recall, remember } from '#renderer/state/memory.ts';
+import { recallObject, remember } from '#renderer/state/memory.ts';
 import { type EngineError, toEngineError } from '#renderer/transport/wire.ts';
-import type { Steering } from './steer-fields.tsx';
 
 type Writing = NonNullable<Model['sequence']>;
 
@@ -43,17 +43,10 @@ const fresh: SequenceForm = {
   ...{ seed: 1, steering: null },
 };
 
-function remembered(): Partial<SequenceForm> {
-  try {
-    const saved: unknown = JSON.parse(recall('sequences') ?? '{}');
-    return typeof saved === 'object' && saved !== null ? saved : {};
-  } catch {
-    return {};
-  }
-}
+const saved: Partial<SequenceForm> = recallObject('sequences');
 
 export const useSequences = create<SequenceState>(() => ({
-  form: { ...fresh, seed: randomSeed(), ...remembered() },
+  form: { ...fresh, seed: randomSeed(), ...saved, steering: steeringFrom(saved.steering) },
   ...{ modelId: null, showing: null, rows: null, search: '', current: null, error: null },
   order: { by: 'index', down: false },
   selected: new Set<number>(),
@@ -115,7 +108,7 @@ export function sequencesInput(
   return {
     ...{ modelId: id, adapterId, className, count, length, steps, scheduler, seed, guidanceScale },
     eta: form.eta ?? sequence.defaults.eta,
-    steering: steering && { ...steering, options: { ...steering.options } },
+    steering,
   };
 }
 

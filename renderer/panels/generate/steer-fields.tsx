@@ -3,16 +3,15 @@ import { ErrorNote } from '#renderer/components/error-note.tsx';
 import { Fold } from '#renderer/components/fold.tsx';
 import { GeneratedField } from '#renderer/components/generated-field.tsx';
 import { SelectField } from '#renderer/components/select-field.tsx';
-import { TextField } from '#renderer/components/text-field.tsx';
-import { type FieldValue, fieldLabel } from '#renderer/logic/fields.ts';
+import type { FieldValue } from '#renderer/logic/fields.ts';
+import { needsScale, newSteering, type Steering } from '#renderer/logic/steering.ts';
 import { useApp } from '#renderer/state/app.ts';
 import { BankPreview } from './bank-preview.tsx';
-import type { GenerateForm } from './generate-store.ts';
+import { RewardRows } from './reward-rows.tsx';
+import { RewardTogether } from './reward-together.tsx';
 import { loadChoices, type Steered, useSteer } from './steer-store.ts';
 import { StrengthField } from './strength-field.tsx';
 import type { BankOf } from './use-bank.ts';
-
-export type Steering = GenerateForm['steering'];
 
 interface Props {
   readonly of: Steered;
@@ -22,10 +21,7 @@ interface Props {
   change(steering: Steering): void;
 }
 
-/** A reward that is written out, to begin with. */
-const WRITTEN = 'motif:TGASTCA';
-
-/** A reward to follow while samples are made, and how: nothing more than a choice of none while it is none. */
+/** Rewards to follow while samples are made, and how: nothing more than a choice of none while there is none. */
 export function SteerFields({ of, steering, bank, change }: Props) {
   const phase = useApp((s) => s.connection.phase);
   const choices = useSteer((s) => s.choices[of]);
@@ -35,20 +31,19 @@ export function SteerFields({ of, steering, bank, change }: Props) {
   }, [phase, of]);
   if (error) return <ErrorNote error={error} retry={() => void loadChoices(of)} />;
   if (!choices) return null;
-  const reward = choices.rewards.find((r) => r.reward === steering?.reward);
-  const isWritten = of === 'sequences' && steering !== null && !reward;
   const decoder = choices.decoders.find((d) => d.name === steering?.decoder);
   // A reward that is written out may have a gradient: making says so where it has not.
-  const methodsFor = (name: string) =>
+  const hasGradient = (name: string) => choices.rewards.find((r) => r.reward === name)?.hasGradient ?? true;
+  const methodsFor = (followed: NonNullable<Steering>) =>
     choices.decoders.filter(
-      (d) => !d.needsGradient || (choices.rewards.find((r) => r.reward === name)?.hasGradient ?? true),
+      (d) => !d.needsGradient || (!needsScale(followed) && hasGradient(followed.rewards[0]!.reward)),
     );
-
-  const steerBy = (name: string) => {
+  /** A method that cannot follow what is chosen now makes way. */
+  const follow = (next: Steering) => {
     const [first] = choices.decoders;
-    if (name === '' || !first) change(null);
-    else if (steering && methodsFor(name).includes(decoder!)) change({ ...steering, reward: name });
-    else change(newSteering(name, first.name));
+    if (next === null || !first) change(null);
+    else if (decoder && methodsFor(next).includes(decoder)) change(next);
+    else change({ ...next, decoder: first.name, options: {} });
   };
   const setOption = (key: string, value: FieldValue) =>
     steering && change({ ...steering, options: { ...steering.options, [key]: value } });
@@ -56,35 +51,29 @@ export function SteerFields({ of, steering, bank, change }: Props) {
   const field = (key: string) => decoder?.fields.find((f) => f.key === key);
   const count = decoder && field(decoder.countKey);
   // A method that has no temperature of its own by default has it among its other settings.
-  const alpha = decoder?.fields.find((f) => f.key === 'alpha' && f.default !== null);
-  const rest = decoder?.fields.filter((f) => f !== count && f !== alpha) ?? [];
+  const tempered = decoder?.fields.find((f) => f.key === 'alpha' && f.default !== null);
+  const rest = decoder?.fields.filter((f) => f !== count && f !== tempered) ?? [];
+  // Rewards on one scale have a temperature that fits; that of one alone is in its own units.
+  const unsaid = steering && needsScale(steering) ? null : (tempered?.default ?? null);
+  const alpha = tempered ? Number(option('alpha', unsaid)) || null : null;
 
   return (
     <fieldset className="stack" aria-label="Steering">
-      <SelectField
-        label="Steer by"
-        value={isWritten ? WRITTEN : (reward?.reward ?? '')}
-        testId="steer-by"
-        help={reward?.description ?? `A reward can choose between several ways on while ${of} are made.`}
-        options={[
-          { value: '', label: `Nothing: ${of} as the model makes them` },
-          ...choices.rewards.map((r) => ({ value: r.reward, label: fieldLabel(r.label) })),
-          ...(of === 'sequences' ? [{ value: WRITTEN, label: 'Another, written out…' }] : []),
-        ]}
-        onChange={steerBy}
+      <RewardRows
+        of={of}
+        choices={choices}
+        steering={steering}
+        change={follow}
+        begin={(reward) => follow(newSteering(reward, ''))}
       />
-      {isWritten && (
-        <TextField
-          label="Reward"
-          value={steering.reward}
-          testId="steer-reward"
-          placeholder={WRITTEN}
-          help="A name with its options, such as motif:TGASTCA,count=true; a formula, expr:gc - 0.1*homopolymer; or onnx: and the path of a scorer."
-          onChange={(name) => change({ ...steering, reward: name })}
-        />
-      )}
       {steering && decoder && (
         <>
+          <RewardTogether
+            of={of}
+            combinations={choices.combinations}
+            followed={steering}
+            change={(followed) => follow({ ...steering, ...followed })}
+          />
           <SelectField
             label="Method"
             value={decoder.name}
@@ -94,8 +83,8 @@ export function SteerFields({ of, steering, bank, change }: Props) {
                 {decoder.description} <span className="source">{decoder.source}</span>
               </>
             }
-            options={methodsFor(steering.reward).map((d) => ({ value: d.name, label: d.title }))}
-            onChange={(name) => change(newSteering(steering.reward, name))}
+            options={methodsFor(steering).map((d) => ({ value: d.name, label: d.title }))}
+            onChange={(name) => change({ ...steering, decoder: name, options: {} })}
           />
           {count && (
             <GeneratedField
@@ -104,18 +93,15 @@ export function SteerFields({ of, steering, bank, change }: Props) {
               onChange={(value) => setOption(count.key, value)}
             />
           )}
-          {alpha && (
-            <StrengthField
-              alpha={Number(option('alpha', alpha.default))}
-              help={alpha.description}
-              onChange={(value) => setOption('alpha', value)}
-            />
+          {tempered && (
+            <StrengthField alpha={alpha} help={tempered.description} onChange={(value) => setOption('alpha', value)} />
           )}
-          {bank && steering.reward !== '' && (
+          {bank && steering.rewards.every(({ reward }) => reward !== '') && (
             <BankPreview
               of={bank}
-              reward={steering.reward}
-              alpha={alpha ? Number(option('alpha', alpha.default)) || null : null}
+              followed={steering}
+              alpha={alpha}
+              tilts={tempered !== undefined}
               onAlpha={(value) => setOption('alpha', value)}
             />
           )}
@@ -136,5 +122,3 @@ export function SteerFields({ of, steering, bank, change }: Props) {
     </fieldset>
   );
 }
-
-const newSteering = (reward: string, decoder: string) => ({ reward, decoder, options: {} });

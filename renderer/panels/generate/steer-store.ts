@@ -3,7 +3,7 @@ import type { EventPayload, GuidedStep, Output } from '#pipelines/engine/contrac
 import { engine } from '#renderer/state/engine.ts';
 import { type EngineError, toEngineError } from '#renderer/transport/wire.ts';
 
-type Choices = Output<'generate.steering'>;
+export type Choices = Output<'generate.steering'>;
 type Step = EventPayload<'steered'>;
 /** What rewards can steer. */
 export type Steered = 'pictures' | 'sequences';

@@ -7,18 +7,22 @@ const PER_DECADE = 4;
 const WEAKEST = -1;
 const STRONGEST = 3;
 
-/** How firmly a reward steers: the temperature α on a logarithmic slider, less of it to the right. */
+/** Where the slider stands while no α is chosen. */
+const USUAL = 0.1;
+
+/** How firmly a reward steers: the temperature α on a logarithmic slider, less of it to the right; null: one that fits is found. */
 export function StrengthField({
   alpha,
   help,
   onChange,
 }: {
-  alpha: number;
+  alpha: number | null;
   help: string;
   onChange(alpha: number): void;
 }) {
+  const words = alpha === null ? 'α as fits plain samples' : `α ${formatNumber(alpha)}`;
   return (
-    <Field label="Strength" aside={`α ${formatNumber(alpha)}`} help={`${help}. To the right the reward decides more.`}>
+    <Field label="Strength" aside={words} help={`${help}. To the right the reward decides more.`}>
       {(control) => (
         <input
           {...control}
@@ -27,8 +31,8 @@ export function StrengthField({
           min={WEAKEST * PER_DECADE}
           max={STRONGEST * PER_DECADE}
           step={1}
-          value={Math.round(-Math.log10(alpha) * PER_DECADE)}
-          aria-valuetext={`α ${formatNumber(alpha)}`}
+          value={Math.round(-Math.log10(alpha ?? USUAL) * PER_DECADE)}
+          aria-valuetext={words}
           data-testid="steer-strength"
           onChange={(event) => onChange(Number((10 ** (-Number(event.target.value) / PER_DECADE)).toPrecision(3)))}
         />

@@ -1,5 +1,6 @@
 import { useEffect, useState } from 'react';
 import type { BankView, Input, Job } from '#pipelines/engine/contract.ts';
+import type { Followed } from '#renderer/logic/steering.ts';
 import { takeJob, useApp } from '#renderer/state/app.ts';
 import { engine } from '#renderer/state/engine.ts';
 import { type EngineError, toEngineError } from '#renderer/transport/wire.ts';
@@ -8,10 +9,10 @@ export type BankOf = Input<'banks.show'>['of'];
 
 const PAUSE_MS = 200;
 
-/** What plain samples say of a reward, read a moment after the last change and when the job that makes them ends. */
+/** What plain samples say of rewards, read a moment after the last change and when the job that makes them ends. */
 export function useBank(
   of: BankOf | null,
-  reward: string,
+  { rewards, combine, cap }: Followed,
   alpha: number | null,
 ): {
   readonly view: BankView | null;
@@ -23,7 +24,7 @@ export function useBank(
   const [view, setView] = useState<BankView | null>(null);
   const [error, setError] = useState<EngineError | null>(null);
   const job = useApp((s) => s.jobs?.find(({ id }) => id === view?.jobId)) ?? null;
-  const key = of && JSON.stringify({ of, reward, alpha });
+  const key = of && JSON.stringify({ of, rewards, combine, cap, alpha });
   const state = job?.state;
   // biome-ignore lint/correctness/useExhaustiveDependencies: what the bank says changes with the state of its job
   useEffect(() => {
@@ -46,7 +47,7 @@ export function useBank(
   }, [key, state]);
   const make = async (count: number) => {
     if (of === null) return;
-    const made = await engine.call('banks.make', { of, reward, count });
+    const made = await engine.call('banks.make', { of, rewards, count });
     takeJob(made);
     setView((before) => before && { ...before, jobId: made.id });
   };

@@ -1,5 +1,6 @@
 import { beforeEach, expect, test } from 'vitest';
 import type { Model } from '#pipelines/engine/contract.ts';
+import { newSteering } from '#renderer/logic/steering.ts';
 import {
   edit,
   followModel,
@@ -62,7 +63,7 @@ test('the scheduler is the model’s own, unless what is kept or steered needs a
     expect(schedulersOf(form(), sampling).used?.value).toBe(sampling.defaults.scheduler);
     edit({ keepTrajectories: true });
     expect(generateInput(form(), 'm', null, sampling)?.scheduler).toBe(kept);
-    edit({ keepTrajectories: false, steering: { reward: 'warmth', decoder: 'smc', options: {} } });
+    edit({ keepTrajectories: false, steering: newSteering('warmth', 'smc') });
     expect(schedulersOf(form(), sampling).used?.value).toBe(kept);
     edit({ steering: null });
   }
@@ -94,9 +95,9 @@ test('a model without an encoder does not start from a picture', () => {
 
 test('steering keeps no trajectory, and needs noise', () => {
   edit({ keepTrajectories: true, eta: 1, scheduler: 'ddim' });
-  edit({ steering: { reward: 'warmth', decoder: 'svdd-pm', options: { candidates: 4 } } });
+  edit({ steering: { ...newSteering('warmth', 'svdd-pm'), options: { candidates: 4 } } });
   const input = generateInput(form(), 'm', null);
-  expect(input).toMatchObject({ keepTrajectories: false, steering: { reward: 'warmth', options: { candidates: 4 } } });
+  expect(input).toMatchObject({ keepTrajectories: false, steering: { options: { candidates: 4 } } });
   edit({ eta: 0 });
   expect(formProblems(form()).eta).toMatch(/noise/);
 });

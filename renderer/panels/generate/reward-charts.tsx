@@ -1,0 +1,64 @@
+import { useEffect, useState } from 'react';
+import type { PlainValues } from '#pipelines/engine/contract.ts';
+import { fieldLabel } from '#renderer/logic/fields.ts';
+import { formatNumber } from '#renderer/logic/format.ts';
+import { meanOf, spreadOf } from '#renderer/logic/reward-spread.ts';
+import { engine } from '#renderer/state/engine.ts';
+import { BankHistogram } from './bank-histogram.tsx';
+
+interface Props {
+  readonly jobId: string;
+  /** Names of rewards, as the scores have them. */
+  readonly rewards: readonly string[];
+  readonly scored: readonly { readonly scores: Readonly<Record<string, number>> }[];
+}
+
+/** What each reward says of a batch, beside the plain samples that put it on one scale with the others. */
+export function RewardCharts({ jobId, rewards, scored }: Props) {
+  const [plain, setPlain] = useState<readonly PlainValues[]>([]);
+  const known = scored.length > 0;
+  useEffect(() => {
+    let left = false;
+    setPlain([]);
+    if (!known) return;
+    engine
+      .call('generate.plain', { jobId })
+      .then((found) => left || setPlain(found))
+      // Something to compare with is a courtesy.
+      .catch(() => {});
+    return () => {
+      left = true;
+    };
+  }, [jobId, known]);
+  if (rewards.length < 2) return null;
+  return (
+    <section className="reward-charts" aria-label="What the rewards say" data-testid="reward-charts">
+      {rewards.map((reward) => {
+        const values = scored.flatMap(({ scores }) => scores[reward] ?? []);
+        const before = plain.find((p) => p.reward === reward)?.values ?? [];
+        const spread = spreadOf(values, before);
+        if (!spread) return null;
+        const now = formatNumber(meanOf(values));
+        const words =
+          before.length > 0 ? `${now} on average, plain ${formatNumber(meanOf(before))}` : `${now} on average`;
+        return (
+          <figure key={reward} className="chart" data-testid="reward-chart">
+            <figcaption className="title">
+              <h3 className="cut" title={reward}>
+                {fieldLabel(reward)}
+              </h3>
+              <span className="read-out">{words}</span>
+            </figcaption>
+            <BankHistogram
+              label={`${fieldLabel(reward)}: ${words}`}
+              from={spread.from}
+              to={spread.to}
+              plain={before.length > 0 ? spread.plain : spread.own}
+              outline={before.length > 0 ? spread.own : null}
+            />
+          </figure>
+        );
+      })}
+    </section>
+  );
+}
