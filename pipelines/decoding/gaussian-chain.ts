@@ -2,8 +2,8 @@ import { NorthlightError } from '#models/errors.ts';
 import { Rng } from '#models/tensor/rng.ts';
 import { numel } from '#models/tensor/tensor.ts';
 import type { Denoiser } from '#pipelines/sampling/denoiser.ts';
-import { type GaussianMoments, gaussianMoments } from '#pipelines/sampling/gaussian-step.ts';
-import { allFinite, initialNoiseOf, notFinite, type SampleRow } from '#pipelines/sampling/loop.ts';
+import { gaussianMean, predictedClean } from '#pipelines/sampling/gaussian-step.ts';
+import { initialNoiseOf, noised, notFinite, type SampleRow } from '#pipelines/sampling/loop.ts';
 import type { GaussianSchedule } from '#pipelines/schedulers/types.ts';
 import type { Chain } from './chain.ts';
 
@@ -28,14 +28,19 @@ export function gaussianChain<C>(
       'Use ddim with eta above 0, ddpm, euler-ancestral, lcm, or flow-match-sde.',
     );
   }
-  /** Candidates of one state share their mean, and so does its guess: only the last are kept, in these arrays. */
   const scratch = { mean: new Float64Array(size), clean: new Float64Array(size) };
   const z = new Float32Array(size);
-  let last: { readonly said: Float32Array; readonly moments: GaussianMoments } | undefined;
-  const momentsOf = (i: number, state: Float32Array, said: Float32Array): GaussianMoments => {
-    if (last?.said !== said) last = { said, moments: gaussianMoments(schedule, steps[i]!, state, said, scratch) };
-    return last.moments;
+  /** Candidates of one state share their mean: the last is kept. */
+  let last: { readonly state: Float32Array; readonly said: Float32Array; readonly mean: Float64Array } | undefined;
+  const meanOf = (i: number, state: Float32Array, said: Float32Array): Float64Array => {
+    if (last?.said !== said || last.state !== state)
+      last = { state, said, mean: gaussianMean(schedule, steps[i]!, state, said, scratch) };
+    return last.mean;
   };
+  const cleanOf = (i: number, state: Float32Array, said: Float32Array): Float32Array =>
+    predictedClean(schedule, steps[i]!, state, said, new Float32Array(size));
+  /** What the network is given: used again, as nothing is to look at it once it has answered. */
+  let input = new Float32Array(0);
   return {
     rows: rows.length,
     steps: steps.length,
@@ -43,16 +48,18 @@ export function gaussianChain<C>(
     isRandom: (i) => steps[i]!.std > 0,
     start(row) {
       const noise = initialNoiseOf(rows[row]!, size);
-      return noise.map((z) => z * schedule.initNoiseSigma);
+      for (let d = 0; d < size; d++) noise[d]! *= schedule.initNoiseSigma;
+      return noise;
     },
     async evaluate(i, asked) {
       const step = steps[i]!;
-      const input = new Float32Array(asked.length * size);
+      if (input.length < asked.length * size) input = new Float32Array(asked.length * size);
       for (const [k, { state }] of asked.entries()) {
-        input.set(step.inputScale === 1 ? state : state.map((v) => v * step.inputScale), k * size);
+        if (step.inputScale === 1) input.set(state, k * size);
+        else for (let d = 0; d < size; d++) input[k * size + d] = state[d]! * step.inputScale;
       }
       const output = await denoiser.predict(
-        input,
+        input.subarray(0, asked.length * size),
         step.timestep,
         asked.map(({ row }) => rows[row]!.condition),
       );
@@ -60,20 +67,19 @@ export function gaussianChain<C>(
     },
     draw(i, { row, state }, said, candidate) {
       const { std } = steps[i]!;
-      const { mean } = momentsOf(i, state, said);
+      const mean = meanOf(i, state, said);
       const { seed, index } = rows[row]!;
       const next = new Float32Array(size);
       if (std > 0) {
         const own = new Rng(seed).fork('noise', index, i);
         (candidate === 0 ? own : own.fork('candidate', candidate)).fillNormal(z);
-        for (let d = 0; d < size; d++) next[d] = mean[d]! + std * z[d]!;
-      } else next.set(mean);
-      if (!allFinite(next)) throw notFinite(index, i, steps.length);
+      }
+      if (!noised(mean, std, z, next)) throw notFinite(index, i, steps.length);
       return next;
     },
-    guess: (i, { state }, said) => Float32Array.from(momentsOf(i, state, said).clean),
+    guess: (i, { state }, said) => cleanOf(i, state, said),
     complete: () => null,
-    relaxed: (i, { state }, said) => Float32Array.from(momentsOf(i, state, said).clean),
+    relaxed: (i, { state }, said) => cleanOf(i, state, said),
     tilted(i, said, slope, spread) {
       const { signal, noise, x0Output } = steps[i]!;
       if (x0Output === 0) return said;

@@ -142,15 +142,15 @@ export function tensorToRgb(chw: Float32Array, width: number, height: number): U
   const plane = width * height;
   const channels = chw.length / plane;
   if (channels !== 3 && channels !== 1) throw sizeError(chw.length, width, height);
-  const rgb = new Uint8Array(plane * 3);
-  for (let c = 0; c < 3; c++) {
-    const from = channels === 3 ? c * plane : 0;
-    for (let i = 0, k = c; i < plane; i++, k += 3) {
-      const x = (chw[from + i]! + 1) * 127.5 + 0.5;
-      rgb[k] = x >= 255 ? 255 : x > 0 ? x | 0 : 0;
-    }
+  // The array rounds and clamps by itself, and halves, which it rounds to even, are met at 127.5 alone.
+  const rgb = new Uint8ClampedArray(plane * 3);
+  const [green, blue] = channels === 3 ? [plane, 2 * plane] : [0, 0];
+  for (let i = 0, k = 0; i < plane; i++, k += 3) {
+    rgb[k] = (chw[i]! + 1) * 127.5;
+    rgb[k + 1] = (chw[green + i]! + 1) * 127.5;
+    rgb[k + 2] = (chw[blue + i]! + 1) * 127.5;
   }
-  return rgb;
+  return new Uint8Array(rgb.buffer);
 }
 
 /** `[H, W, 3]` bytes to planes `[3, H, W]` in −1…1: `x / 127.5 − 1`. */

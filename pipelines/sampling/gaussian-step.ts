@@ -43,6 +43,20 @@ export function gaussianMean(
   return unlimitedMean(step, x, output, into.mean);
 }
 
+/** The predicted clean sample of {@link gaussianMoments} alone, as float32 to `into`. x, output: `[D]`. */
+export function predictedClean(
+  schedule: Pick<GaussianSchedule, 'clipSampleRange' | 'dynamicThreshold'>,
+  step: GaussianStep,
+  x: Float32Array,
+  output: Float32Array,
+  into: Float32Array,
+): Float32Array {
+  if (schedule.clipSampleRange !== null || schedule.dynamicThreshold !== null) {
+    into.set(gaussianMoments(schedule, step, x, output).clean);
+  } else for (let d = 0; d < into.length; d++) into[d] = step.x0Sample * x[d]! + step.x0Output * output[d]!;
+  return into;
+}
+
 function unlimitedMean(step: GaussianStep, x: Float32Array, output: Float32Array, mean: Float64Array): Float64Array {
   for (let d = 0; d < mean.length; d++) mean[d] = step.sample * x[d]! + step.output * output[d]!;
   return mean;

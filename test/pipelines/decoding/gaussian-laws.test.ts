@@ -157,6 +157,15 @@ test('one candidate, one particle and best of one are plain sampling, byte for b
   }
 });
 
+test('screening looks at each candidate: of a linear reward, the one it leaves is the one that all would have left', async () => {
+  const options = svddOptions.parse({ candidates: 4, select: 'argmax' });
+  const chain = chainOf(50);
+  const all = await finish(svdd(chain, guessValue(chain, linear), linear, options));
+  const screened = await finish(svdd(chain, guessValue(chain, linear), linear, { ...options, screen: 1 }));
+  // What the network said of the parent makes the largest state the best guess, as its own answer does.
+  expect(screened.samples).toEqual(all.samples);
+});
+
 test('as α grows the law becomes the model’s own', async () => {
   const options = svddOptions.parse({ candidates: 4, alpha: 1e6 });
   const { xs } = await many((chain) => svdd(chain, guessValue(chain, linear), linear, options), 40_000);

@@ -44,6 +44,23 @@ describe('pictures', () => {
     expect(tensorToRgb(Float32Array.of(Number.NaN, 0, 0), 1, 1)[0]).toBe(0);
   });
 
+  test('numbers become bytes by ⌊(x + 1)·127.5 + ½⌋ also beside every half', () => {
+    const words = new Int32Array(1);
+    const float = new Float32Array(words.buffer);
+    const near: number[] = [];
+    for (let k = 0; k < 255; k++) {
+      // The half in the middle is exact: 0, of the test above.
+      if (k === 127) continue;
+      float[0] = (2 * k + 1) / 255 - 1;
+      for (const step of [-2, 1, 1, 1, 1]) {
+        words[0]! += step;
+        near.push(float[0]!);
+      }
+    }
+    const expected = near.map((x) => Math.min(255, Math.max(0, Math.floor((x + 1) * 127.5 + 0.5))));
+    expect([...tensorToRgb(Float32Array.from(near), near.length, 1)].filter((_, i) => i % 3 === 0)).toEqual(expected);
+  });
+
   test('the same pixels and text give the same bytes, and the text can be read', async () => {
     const rgb = Uint8Array.from({ length: 64 * 64 * 3 }, (_, i) => (i * 7) % 256);
     const text = { parameters: 'a red daisy', seed: '3' };
