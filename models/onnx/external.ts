@@ -17,6 +17,15 @@ export function loadInitializer(model: Model, name: string): Tensor {
   return isExternal(found) ? readExternal(found, placeOf(model), name) : found;
 }
 
+/** With the weights from files beside it in memory, so that it can become part of a model that lies elsewhere. */
+export function inOneFile(model: Model): Model {
+  const { graph } = model;
+  const initializers = new Map(
+    [...graph.initializers].map(([name, init]) => [name, isExternal(init) ? loadInitializer(model, name) : init]),
+  );
+  return { ...model, graph: { ...graph, initializers } };
+}
+
 /** Where a model's external weights may lie. */
 export interface Place {
   readonly folder: string;

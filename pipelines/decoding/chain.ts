@@ -47,6 +47,15 @@ export interface Chain<S, E> {
    */
   tilted(step: number, said: E, slope: Float64Array, spread: number, at: At<S>): E;
   /**
+   * As {@link Chain.evaluate}, with ∇r(x̂₀(x_t)) by x_t as the slope for {@link Chain.tilted}: the derivative of the best guess is the
+   * network's own. Absent where no reward was differentiated with the network.
+   */
+  sloped?(
+    step: number,
+    asked: readonly At<S>[],
+    spread: number,
+  ): Promise<{ readonly said: E; readonly slope: Float32Array }[]>;
+  /**
    * A finished sample made noisy (or masked) again as far as it is before a step.
    * @param locked Numbers of the sample, or positions of a sequence, that are to stay as they are, besides what the row was given.
    */

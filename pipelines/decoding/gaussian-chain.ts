@@ -4,7 +4,8 @@ import { numel } from '#models/tensor/tensor.ts';
 import type { Denoiser } from '#pipelines/sampling/denoiser.ts';
 import { gaussianMean, predictedClean } from '#pipelines/sampling/gaussian-step.ts';
 import { initialNoiseOf, noised, notFinite, type SampleRow } from '#pipelines/sampling/loop.ts';
-import type { GaussianSchedule } from '#pipelines/schedulers/types.ts';
+import type { NetworkSlope } from '#pipelines/sampling/steering.ts';
+import type { GaussianSchedule, GaussianStep } from '#pipelines/schedulers/types.ts';
 import type { Chain } from './chain.ts';
 
 /** States and answers are float32 `[D]`. */
@@ -18,6 +19,7 @@ export function gaussianChain<C>(
   denoiser: Denoiser<C>,
   schedule: GaussianSchedule,
   rows: readonly SampleRow<C>[],
+  slope?: NetworkSlope<C>,
 ): GaussianChain {
   const { steps } = schedule;
   const size = numel(denoiser.dims);
@@ -81,12 +83,23 @@ export function gaussianChain<C>(
     complete: () => null,
     relaxed: (i, { state }, said) => cleanOf(i, state, said),
     tilted(i, said, slope, spread) {
-      const { signal, noise, x0Output } = steps[i]!;
+      const { x0Output } = steps[i]!;
       if (x0Output === 0) return said;
-      // Variance of x₀ given x, for data of that spread: how far a slope of 1 moves the posterior mean (Tweedie).
-      const variance = (spread * noise) ** 2 / ((spread * signal) ** 2 + noise ** 2);
-      return said.map((o, d) => o + (variance / x0Output) * slope[d]!);
+      const shift = varianceOf(steps[i]!, spread) / x0Output;
+      return said.map((o, d) => o + shift * slope[d]!);
     },
+    ...(slope && {
+      async sloped(i, asked, spread) {
+        const step = steps[i]!;
+        const factor = slopeFactor(step, spread);
+        const out: { said: Float32Array; slope: Float32Array }[] = [];
+        for (const { row, state } of asked) {
+          const { output, bySample, byClean } = await slope.ask(state, step, rows[row]!.condition);
+          out.push({ said: output, slope: factor === null ? byClean : bySample.map((g) => factor * g) });
+        }
+        return out;
+      },
+    }),
     restart(i, _, sample, locked, rng) {
       const start = rng.fillNormal(new Float32Array(size));
       const at = (step: number, d: number) => {
@@ -112,4 +125,21 @@ export function gaussianChain<C>(
     condition: (row) => rows[row]!.condition,
     rng: (row, ...labels) => new Rng(rows[row]!.seed).fork('decode', rows[row]!.index).fork(...labels),
   };
+}
+
+/** Variance of x₀ given x, for data of that spread: how far a slope of 1 at x̂₀ moves the posterior mean. */
+const varianceOf = ({ signal, noise }: GaussianStep, spread: number) =>
+  (spread * noise) ** 2 / ((spread * signal) ** 2 + noise ** 2);
+
+/** Below this share of signal in a sample, the derivative of what a network guesses is more error than anything. */
+const LEAST_SIGNAL = 0.05;
+
+/**
+ * A slope V of log p(x_t) moves the posterior mean by noise²/signal·V (Tweedie). In units of what a slope at x̂₀ moves it by, so that
+ * Gaussian data of that spread get 1 / (∂x̂₀/∂x_t). Null: there is no signal to speak of.
+ */
+function slopeFactor(step: GaussianStep, spread: number): number | null {
+  const { signal, noise } = step;
+  if (signal < LEAST_SIGNAL * Math.hypot(signal, noise)) return null;
+  return noise ** 2 / signal / varianceOf(step, spread);
 }

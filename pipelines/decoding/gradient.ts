@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { NorthlightError } from '#models/errors.ts';
-import type { Decoding, DifferentiableReward, Score } from '#pipelines/sampling/steering.ts';
-import type { Chain } from './chain.ts';
+import type { Decoding, DecodingAids, Score } from '#pipelines/sampling/steering.ts';
+import type { At, Chain } from './chain.ts';
 import { bestOfEach, plain } from './plain.ts';
 
 export const gradientOptions = z.object({
@@ -19,6 +19,12 @@ export const gradientOptions = z.object({
     .describe(
       'Pictures: standard deviation of a number of a sample over the data; about 1 for latents, 0.5 for pixels',
     ),
+  through: z
+    .enum(['data', 'network'])
+    .default('data')
+    .describe(
+      'Pictures: whose derivative takes the slope from the best guess to the noisy sample, that of data of the given spread or the network’s own (twice the work)',
+    ),
   candidates: z.int().min(1).max(4096).default(1).describe('Guided samples made for each one that is kept'),
 });
 export type GradientOptions = z.output<typeof gradientOptions>;
@@ -29,7 +35,7 @@ export type GradientOptions = z.output<typeof gradientOptions>;
  * Pictures: ∇r at the predicted clean sample, as in diffusion posterior sampling, Chung et al. 2023 (arXiv:2209.14687); on flows this
  * is the extra velocity −σ/(1−σ)·w∇r of Flow-NRG, Liu et al. 2025 (arXiv:2501.13918). Deviation: the derivative of the prediction is
  * that of Gaussian data of the given spread, K = signal·s²/(signal²·s² + noise²), and not the network's: exact for linear
- * rewards on such data, and nothing has to be kept for a backward pass.
+ * rewards on such data, and nothing has to be kept for a backward pass. `through: network` is the paper's: ∇r(x̂₀(x_t)) by x_t.
  *
  * Sequences: log p + (w/α)·∇r at the masks, ∇r by the probabilities of the letters; exact for linear rewards of independent
  * positions. Deviation: released code averages the reward over the batch and adds to probabilities, which can make them negative.
@@ -38,49 +44,78 @@ export function gradient<S, E>(
   chain: Chain<S, E>,
   score: Score,
   options: GradientOptions,
-  slope?: DifferentiableReward,
+  aids: DecodingAids = {},
 ): Decoding {
-  if (slope === undefined) {
-    throw new NorthlightError(
-      'decode/not-differentiable',
-      'No gradient of this reward is known here, so samples cannot be led along it.',
-      'Decode by svdd-pm, smc, beam or tree, which need the value of a reward only.',
-    );
-  }
-  return led(guided(chain, slope, options), score, options.candidates);
+  return led(guided(chain, options, aids), score, options.candidates);
 }
 
 async function* led<S, E>(chain: Chain<S, E>, score: Score, candidates: number): Decoding {
   return bestOfEach(yield* plain(chain, score), candidates);
 }
 
-/** The chain of a network that leans towards the reward. */
-export function guided<S, E>(
-  chain: Chain<S, E>,
-  reward: DifferentiableReward,
-  { strength, alpha, spread }: GradientOptions,
-): Chain<S, E> {
+/**
+ * The chain of a network that leans towards the reward.
+ * @throws {NorthlightError} `decode/not-differentiable`, `decode/through-network`; its steps throw `decode/not-finite`.
+ */
+export function guided<S, E>(chain: Chain<S, E>, options: GradientOptions, aids: DecodingAids): Chain<S, E> {
+  const { strength, alpha, spread } = options;
+  const { gradientCalls } = aids;
+  const slopesOf = options.through === 'network' ? byNetwork(chain, spread, aids) : byData(chain, aids);
   if (strength === 0) return chain;
   return {
     ...chain,
     async evaluate(step, asked) {
-      const said = await chain.evaluate(step, asked);
-      const points = asked.map((at, i) => chain.relaxed(step, at, said[i]!));
-      const open = points.flatMap((point, i) => (point === null ? [] : [{ point, i }]));
-      const slopes = await reward.gradient(
-        open.map(({ point }) => point),
-        open.map(({ i }) => asked[i]!.row),
-      );
-      const out = [...said];
-      for (const [k, { i }] of open.entries()) {
-        const slope = Float64Array.from(slopes[k]!, (g) => (strength / alpha) * g);
-        if (!slope.every(Number.isFinite)) throw notFinite(step, chain.steps);
-        out[i] = chain.tilted(step, said[i]!, slope, spread, asked[i]!);
-      }
-      return out;
+      const answers = await slopesOf(step, asked);
+      return answers.map(({ said, slope }, i) => {
+        if (slope === null) return said;
+        if (gradientCalls) gradientCalls.count++;
+        const weighted = Float64Array.from(slope, (g) => (strength / alpha) * g);
+        if (!weighted.every(Number.isFinite)) throw notFinite(step, chain.steps);
+        return chain.tilted(step, said, weighted, spread, asked[i]!);
+      });
     },
   };
 }
+
+/** Answers of the network with their slopes; null: nothing is left to say. */
+type Slopes<S, E> = (
+  step: number,
+  asked: readonly At<S>[],
+) => Promise<{ readonly said: E; readonly slope: Float32Array | null }[]>;
+
+function byData<S, E>(chain: Chain<S, E>, { slope: reward }: DecodingAids): Slopes<S, E> {
+  if (reward === undefined) throw noGradient();
+  return async (step, asked) => {
+    const said = await chain.evaluate(step, asked);
+    const points = asked.map((at, i) => chain.relaxed(step, at, said[i]!));
+    const open = points.flatMap((point, i) => (point === null ? [] : [{ point, i }]));
+    const slopes = await reward.gradient(
+      open.map(({ point }) => point),
+      open.map(({ i }) => asked[i]!.row),
+    );
+    const out = said.map((one) => ({ said: one, slope: null as Float32Array | null }));
+    for (const [k, { i }] of open.entries()) out[i]!.slope = slopes[k]!;
+    return out;
+  };
+}
+
+function byNetwork<S, E>(chain: Chain<S, E>, spread: number, { slope }: DecodingAids): Slopes<S, E> {
+  const { sloped } = chain;
+  if (sloped) return (step, asked) => sloped(step, asked, spread);
+  if (slope === undefined) throw noGradient();
+  throw new NorthlightError(
+    'decode/through-network',
+    'This network reads letters, by which nothing can be differentiated: its slope is taken by their probabilities.',
+    'Leave out through=network.',
+  );
+}
+
+const noGradient = () =>
+  new NorthlightError(
+    'decode/not-differentiable',
+    'No gradient of this reward is known here, so samples cannot be led along it.',
+    'Decode by svdd-pm, smc, beam or tree, which need the value of a reward only.',
+  );
 
 const notFinite = (step: number, total: number) =>
   new NorthlightError(

@@ -38,6 +38,8 @@ export interface Decoder<S extends z.ZodObject = z.ZodObject> {
   readonly work?: (options: z.output<S>, steps: number) => DecodingWork;
   /** Whether it has to know the gradient of the reward. */
   readonly needsGradient?: boolean;
+  /** Whether, so set, that gradient goes back through the network. */
+  readonly throughNetwork?: (options: z.output<S>) => boolean;
   /** Whether, so set, it asks the reward about samples that are not finished. */
   readonly asksRelaxed?: (options: z.output<S>) => boolean;
   run<C, E>(chain: Chain<C, E>, score: Score, options: z.output<S>, aids?: DecodingAids): Decoding;
@@ -113,7 +115,8 @@ const decoders: readonly Decoder[] = [
     needsGradient: true,
     perSample: (o) => o.candidates,
     work: (o, steps) => ({ denoiserCalls: o.candidates * steps, rewardCalls: o.candidates * (steps + 1) }),
-    run: (chain, score, o, aids) => gradient(chain, score, o, aids?.slope),
+    throughNetwork: (o) => o.through === 'network',
+    run: gradient,
   }),
   defineDecoder({
     name: 'beam',
@@ -181,16 +184,19 @@ export function decodingWork(
 export function createSteering(name: string, options: Readonly<Record<string, unknown>>): Steering {
   const { decoder, given } = parse(name, options);
   const valueCalls = { count: 0 };
+  const gradientCalls = { count: 0 };
   return {
     name,
     options: given,
     perSample: decoder.perSample(given),
     needsGradient: decoder.needsGradient ?? decoder.asksRelaxed?.(given) ?? false,
+    throughNetwork: decoder.throughNetwork?.(given) ?? false,
     valueCalls,
-    gaussian: ({ denoiser, schedule, rows }, score, aids) =>
-      decoder.run(gaussianChain(denoiser, schedule, rows), score, given, { ...aids, valueCalls }),
+    gradientCalls,
+    gaussian: ({ denoiser, schedule, rows, slope }, score, aids) =>
+      decoder.run(gaussianChain(denoiser, schedule, rows, slope), score, given, { ...aids, valueCalls, gradientCalls }),
     masked: ({ denoiser, schedule, rows }, score, aids) =>
-      decoder.run(maskedChain(denoiser, schedule, rows), score, given, { ...aids, valueCalls }),
+      decoder.run(maskedChain(denoiser, schedule, rows), score, given, { ...aids, valueCalls, gradientCalls }),
   };
 }
 

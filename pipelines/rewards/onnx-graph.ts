@@ -1,8 +1,8 @@
 import { importGraph } from '#models/autodiff/import-graph.ts';
 import { NorthlightError } from '#models/errors.ts';
 import type { GraphBuilder, Value } from '#models/onnx/builder.ts';
-import { loadInitializer } from '#models/onnx/external.ts';
-import { isExternal, type Model } from '#models/onnx/ir.ts';
+import { inOneFile } from '#models/onnx/external.ts';
+import type { Model } from '#models/onnx/ir.ts';
 import { readModel } from '#models/onnx/read.ts';
 import { createBuilder } from '#models/ops/index.ts';
 import type { RewardManifest } from './manifest.ts';
@@ -124,13 +124,4 @@ function scored(op: GraphBuilder, scorer: Scorer, plan: { name: string; batch: n
   const row = op.slice(op.reshape(result, [rows, columns]), 0, 0, 1);
   const column = scorer.manifest.outputIndex ?? 0;
   return op.slice(row, 1, column, column + 1);
-}
-
-/** With weights from files beside it in memory, so that it can become part of a model that lies elsewhere. */
-function inOneFile(model: Model): Model {
-  const { graph } = model;
-  const initializers = new Map(
-    [...graph.initializers].map(([name, init]) => [name, isExternal(init) ? loadInitializer(model, name) : init]),
-  );
-  return { ...model, graph: { ...graph, initializers } };
 }

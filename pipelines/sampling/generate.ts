@@ -10,11 +10,11 @@ import { type GuidedPlace, type GuidedStep, guidedStepOf, shownStep, shownTree }
 import { skippedSteps } from './image-to-image.ts';
 import { latentPreview, type PreviewPicture } from './latent-preview.ts';
 import { initialNoiseOf, type SampleResult, type SampleRow, type SampleStep, sampleLoop } from './loop.ts';
-import { openPictureSlope, type PictureRewardGraph } from './picture-slope.ts';
+import { openPictureNetworkSlope, openPictureSlope, type PictureRewardGraph } from './picture-slope.ts';
 import { type PictureStart, type PreparedStart, prepareStart } from './picture-start.ts';
 import { type ImagePipeline, type NetworkDenoiser, type PromptCondition, sizeOf } from './pipeline.ts';
 import { settingsText } from './settings-text.ts';
-import type { Clean, Decoded, DecodingAids, Score, Steering } from './steering.ts';
+import type { Clean, Decoded, DecodingAids, NetworkSlope, Score, Steering } from './steering.ts';
 import type { Trajectory, TrajectoryMetadata } from './trajectory.ts';
 import { usedAdapters } from './used-adapters.ts';
 import type { Tiling } from './vae.ts';
@@ -160,17 +160,24 @@ export async function* generatePictures(options: GenerateOptions): AsyncGenerato
   const hashing = hashOfModel(options.pipeline, stop.signal);
   hashing.catch(() => {});
   const { steered, pipeline, settings } = options;
-  const dims = latentDims(pipeline.model, sizeOf(pipeline.folder, settings));
+  const pixels = sizeOf(pipeline.folder, settings);
+  const dims = latentDims(pipeline.model, pixels);
+  const { graph, steering } = steered ?? {};
+  const through = steering?.throughNetwork;
   const slope =
-    steered?.graph && steered.steering.needsGradient
-      ? await openPictureSlope(pipeline, dims, steered.graph)
+    graph && steering?.needsGradient && !through ? await openPictureSlope(pipeline, dims, graph) : undefined;
+  const { guidanceScale } = settings;
+  const networkSlope =
+    graph && through
+      ? openPictureNetworkSlope(pipeline, { ...pixels, guidanceScale }, scheduleOf(pipeline, settings), dims, graph)
       : undefined;
   try {
     const target = async () => ({ modelHash: await hashing, reward: steered?.reward ?? '' });
-    yield* picturesOf(options, hashing, { target, ...(slope ? { slope } : {}) });
+    yield* picturesOf(options, hashing, { target, ...(slope ? { slope } : {}) }, networkSlope);
   } finally {
     stop.abort();
     await slope?.close();
+    await networkSlope?.close();
   }
 }
 
@@ -178,6 +185,7 @@ async function* picturesOf(
   options: GenerateOptions,
   hashing: Promise<string>,
   aids: DecodingAids,
+  slope: NetworkSlope<PromptCondition> | undefined,
 ): AsyncGenerator<Picture> {
   const { pipeline, settings, requests, steered } = options;
   if (steered) refuseSteered(options);
@@ -214,7 +222,7 @@ async function* picturesOf(
     });
     const loop = steered
       ? steeredLoop(
-          { denoiser, schedule, rows: chunk.map(rowOf), size },
+          { denoiser, schedule, rows: chunk.map(rowOf), size, ...(slope && { slope }) },
           steered,
           async (sample, row) => {
             const { data, width, height } = await pipeline.decode(sample, dims);
@@ -310,6 +318,8 @@ interface Work {
   readonly rows: readonly SampleRow<PromptCondition>[];
   /** Numbers of one sample. */
   readonly size: number;
+  /** What the decoder is led along, where that goes through the network. */
+  readonly slope?: NetworkSlope<PromptCondition>;
 }
 
 type Loop = AsyncGenerator<
@@ -338,7 +348,7 @@ function plainLoop(work: Work, first: number, options: GenerateOptions, begin: P
 
 /** @param pictureOf a sample of a row of `work` as the reward sees it. */
 async function* steeredLoop(
-  { denoiser, schedule, rows, size }: Work,
+  { rows, size, ...work }: Work,
   { steering, score }: PicturesSteeredBy,
   pictureOf: (sample: Float32Array, row: number) => Promise<SteeredPicture>,
   aids: DecodingAids,
@@ -356,7 +366,7 @@ async function* steeredLoop(
     }
     return score(pictures);
   };
-  const loop = steering.gaussian({ denoiser, schedule, rows: competitors }, appraise, aids);
+  const loop = steering.gaussian({ ...work, rows: competitors }, appraise, aids);
   for (;;) {
     const next = await loop.next();
     if (next.done) {

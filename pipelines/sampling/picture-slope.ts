@@ -1,11 +1,16 @@
 import { importGraph } from '#models/autodiff/import-graph.ts';
 import { NorthlightError } from '#models/errors.ts';
+import type { TextRole } from '#models/families/family.ts';
 import type { GraphBuilder, Value } from '#models/onnx/builder.ts';
 import type { Dim, Model } from '#models/onnx/ir.ts';
 import { readModel } from '#models/onnx/read.ts';
 import { createBuilder } from '#models/ops/index.ts';
-import { BYTES_PER_ELEMENT, numel } from '#models/tensor/tensor.ts';
-import type { ImagePipeline } from './pipeline.ts';
+import { BYTES_PER_ELEMENT, numel, type Tensor } from '#models/tensor/tensor.ts';
+import type { GaussianSchedule } from '#pipelines/schedulers/types.ts';
+import { openAdapters } from './adapters.ts';
+import { sameShapes, stackFor, timestepFor } from './feeds.ts';
+import { type NetworkFeeds, openNetworkSlope } from './network-slope.ts';
+import type { ImagePipeline, PromptCondition } from './pipeline.ts';
 import { openSlope, type RewardSlope, rewardOfSample } from './reward-slope.ts';
 import { LATENT_INPUTS, PICTURE_OUTPUTS, type VaeConstants } from './vae.ts';
 
@@ -36,21 +41,81 @@ export async function openPictureSlope(
   dims: readonly [number, number, number],
   reward: PictureRewardGraph,
 ): Promise<RewardSlope> {
-  const { provider, threads } = pipeline.options;
-  const session = { ...(provider ? { provider } : {}), ...(threads ? { threads } : {}) };
-  const { vae } = pipeline.model;
+  return openSlope(rewardOfNumbers(pipeline, dims, reward), sessionOf(pipeline));
+}
+
+/**
+ * The same by a noisy sample, through the network with its guidance and adapters.
+ * @throws {NorthlightError} `decode/dynamic-threshold`, `decode/memory`, and what the reward refuses; asking throws
+ *   `decode/not-differentiable`, `decode/memory`, `decode/one-row`.
+ */
+export function openPictureNetworkSlope(
+  pipeline: ImagePipeline,
+  request: { readonly guidanceScale: number; readonly width: number; readonly height: number },
+  schedule: GaussianSchedule,
+  dims: readonly [number, number, number],
+  reward: PictureRewardGraph,
+): ReturnType<typeof openNetworkSlope<PromptCondition>> {
+  const { folder, calls, model } = pipeline;
+  const { guidanceScale, ...pixels } = request;
+  const denoiser = pipeline.denoiser(guidanceScale, pixels);
+  const plan = model.denoiser;
+  const files = pipeline.options.adapters ?? [];
+  const networks = model.text.map((part) => part.component.role as TextRole);
+  const ports = new Map(plan.component.signature.inputs.map((port) => [port.name, port]));
+  const batch = ports.get(plan.sample)!.dims[0];
+  const timePort = ports.get(plan.timestep)!;
+  const feedsOf = (condition: PromptCondition, timestep: number): NetworkFeeds => {
+    const { prompt, negative } = denoiser.inputs(condition);
+    if (negative !== null && (batch === 1 || !sameShapes(negative, prompt))) {
+      throw new NorthlightError(
+        'decode/one-row',
+        `${plan.component.path} reads a prompt and what to steer away from one after the other, so guidance is not one graph to differentiate.`,
+        'Use through=data, or a guidance scale of 1.',
+      );
+    }
+    const branches = negative === null ? [prompt] : [negative, prompt];
+    const rows = typeof batch === 'number' ? batch : branches.length;
+    const feeds: Record<string, Tensor> = {
+      [plan.timestep]: timestepFor(timePort, rows, timestep * plan.timestepScale),
+    };
+    for (const name of prompt.keys()) {
+      const port = ports.get(name);
+      if (port === undefined) continue;
+      const parts = Array.from({ length: rows }, (_, r) => branches[Math.min(r, branches.length - 1)]!.get(name)!);
+      feeds[name] = stackFor(port, parts);
+    }
+    return { rows, asked: branches.length, guidanceScale: negative === null ? null : guidanceScale, feeds };
+  };
+  const { sample, output, packed } = plan;
+  const network = openAdapters(files, ['denoiser', ...networks]).apply(folder.unet, 'denoiser');
+  return openNetworkSlope(
+    { network, sample, output, packed, dims, feedsOf, calls },
+    schedule,
+    rewardOfNumbers(pipeline, dims, reward),
+    sessionOf(pipeline),
+  );
+}
+
+function sessionOf({ options: { provider, threads } }: Pick<ImagePipeline, 'options'>) {
+  return { ...(provider ? { provider } : {}), ...(threads ? { threads } : {}) };
+}
+
+/** A reward of pictures as one of the numbers of a sample. */
+function rewardOfNumbers(
+  { model: { vae } }: Pick<ImagePipeline, 'model'>,
+  dims: readonly [number, number, number],
+  reward: PictureRewardGraph,
+): Model {
   if (!vae) {
-    return openSlope(
-      rewardOfSample(
-        dims,
-        (_, sample) => sample,
-        (item) => reward(shapeOf(item)),
-      ),
-      session,
+    return rewardOfSample(
+      dims,
+      (_, sample) => sample,
+      (item) => reward(shapeOf(item)),
     );
   }
   const constants = { scale: vae.scalingFactor, shift: vae.shiftFactor, factor: vae.scaleFactor };
-  return openSlope(rewardOfLatents(readModel(vae.decoder.path), constants, dims, reward), session);
+  return rewardOfLatents(readModel(vae.decoder.path), constants, dims, reward);
 }
 
 /**

@@ -43,7 +43,7 @@ export async function openSlope(model: Model, options: SessionOptions = {}): Pro
   const dims = declared as readonly number[];
   const derived = derive(model, name, dims);
   const grad = derived.gradients.get(name);
-  if (grad === undefined) throw refuse('does not depend on the sample in a way that has a gradient');
+  if (grad === undefined) throw notDifferentiable('does not depend on the sample in a way that has a gradient');
   const cotangent = derived.cotangents.get('score')!;
   const session = await createSession(encodeModel(derived.model), {
     ...options,
@@ -71,11 +71,11 @@ function derive(model: Model, name: string, dims: readonly number[]) {
     return gradientModel(model, { inputDims: { [name]: dims }, wrt: [name], outputs: ['score'] });
   } catch (cause) {
     if (!(cause instanceof NorthlightError)) throw cause;
-    throw refuse(`cannot be differentiated: ${cause.message}`, cause);
+    throw notDifferentiable(`cannot be differentiated: ${cause.message}`, cause);
   }
 }
 
-const refuse = (why: string, cause?: unknown) =>
+export const notDifferentiable = (why: string, cause?: unknown): NorthlightError =>
   new NorthlightError(
     'decode/not-differentiable',
     `The reward ${why.replace(/\.$/, '')}.`,

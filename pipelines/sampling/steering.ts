@@ -1,4 +1,4 @@
-import type { GaussianSchedule, MaskedSchedule } from '#pipelines/schedulers/types.ts';
+import type { GaussianSchedule, GaussianStep, MaskedSchedule } from '#pipelines/schedulers/types.ts';
 import type { Denoiser } from './denoiser.ts';
 import type { SampleRow } from './loop.ts';
 import type { MaskedDenoiser, MaskedRow } from './masked-loop.ts';
@@ -18,6 +18,22 @@ export interface DifferentiableReward {
   gradient(samples: readonly Float32Array[], rows: readonly number[]): Promise<readonly Float32Array[]>;
 }
 
+/** A network with a reward of its best guess, differentiated as one. */
+export interface NetworkSlope<C> {
+  /** About a noisy sample `[D]` that is about to take a step. */
+  ask(
+    sample: Float32Array,
+    step: GaussianStep,
+    condition: C,
+  ): Promise<{
+    /** What the network says, after guidance, `[D]`. */
+    readonly output: Float32Array;
+    /** ∇r(x̂₀) by the noisy sample and by x̂₀ before it is clipped, `[D]`. */
+    readonly bySample: Float32Array;
+    readonly byClean: Float32Array;
+  }>;
+}
+
 /** A model, and the reward that it is steered by. */
 export interface DecodingTarget {
   /** SHA-256 of the model. */
@@ -33,6 +49,8 @@ export interface DecodingAids {
   target?(): Promise<DecodingTarget>;
   /** Counts calls of a value network, one per state. */
   readonly valueCalls?: { count: number };
+  /** Counts gradients of the reward, one per state. */
+  readonly gradientCalls?: { count: number };
 }
 
 /** What guided samples came to, and what they cost. */
@@ -103,10 +121,19 @@ export interface Steering {
   readonly perSample: number;
   /** Whether it has to know the gradient of the reward: else it does not look at one. */
   readonly needsGradient: boolean;
+  /** That gradient goes back through the network to the noisy sample. Absent: to the best guess only. */
+  readonly throughNetwork?: boolean;
   /** States that a value network has looked at so far; absent where there can be none. */
   readonly valueCalls?: { readonly count: number };
+  /** Gradients of the reward taken so far; absent where there can be none. */
+  readonly gradientCalls?: { readonly count: number };
   gaussian<C>(
-    work: { denoiser: Denoiser<C>; schedule: GaussianSchedule; rows: readonly SampleRow<C>[] },
+    work: {
+      denoiser: Denoiser<C>;
+      schedule: GaussianSchedule;
+      rows: readonly SampleRow<C>[];
+      slope?: NetworkSlope<C>;
+    },
     score: Score,
     aids?: DecodingAids,
   ): Decoding;

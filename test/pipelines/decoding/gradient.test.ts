@@ -83,7 +83,7 @@ describe('a flow led by the exact soft value of r = x, α = ½', () => {
           gaussianChain(toy.denoiser, schedule, rows),
           first,
           gradientOptions.parse({ strength, alpha: 0.5, spread }),
-          reward,
+          { slope: reward },
         ),
       );
     const chain = gaussianChain(toy.denoiser, schedule, rows);
@@ -107,7 +107,7 @@ test('a linear reward changes ε by −noise·a·K/α, the slope of the soft val
   const toy = await gaussianToy(schedule);
   const reward = await pictureReward(2);
   const plain = gaussianChain(toy.denoiser, schedule, rowsOf(1));
-  const chain = guided(plain, reward, gradientOptions.parse({ alpha: 0.5, spread }));
+  const chain = guided(plain, gradientOptions.parse({ alpha: 0.5, spread }), { slope: reward });
   for (const [i, { signal, noise }] of schedule.steps.entries()) {
     const k = (signal * target.variance) / (signal ** 2 * target.variance + noise ** 2);
     for (const x of [-2, 0.3]) {
@@ -145,11 +145,9 @@ describe('letters', () => {
       steps: 0,
       length: 2,
     });
-    const chain = guided(
-      maskedChain(toy.denoiser, schedule, toy.rows(1)),
-      reward,
-      gradientOptions.parse({ alpha: 0.5 }),
-    );
+    const chain = guided(maskedChain(toy.denoiser, schedule, toy.rows(1)), gradientOptions.parse({ alpha: 0.5 }), {
+      slope: reward,
+    });
     const [both] = await chain.evaluate(0, [{ row: 0, state: { tokens: Int32Array.of(3, 3), time: 1 } }]);
     for (const [i, p] of [p1, p2].entries()) {
       const tilted = p.map((v, token) => v * Math.exp(weights[i * 3 + ids.indexOf(token)]! / 0.5));
@@ -200,7 +198,7 @@ describe('samples', () => {
     const toy = await gaussianToy(schedule);
     const reward = await pictureReward(0.5, true);
     const chain = gaussianChain(toy.denoiser, schedule, rowsOf(count, from));
-    const done = await finish(gradient(chain, score, gradientOptions.parse({ spread, ...options }), reward));
+    const done = await finish(gradient(chain, score, gradientOptions.parse({ spread, ...options }), { slope: reward }));
     await Promise.all([toy.close(), reward.close()]);
     return done.samples;
   };
