@@ -1,7 +1,6 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { z } from 'zod';
-import { NorthlightError } from '#models/errors.ts';
 import { hashModelFolder } from '#models/families/index.ts';
 import type { SequenceModel } from '#models/families/sequence-model.ts';
 import type { FoundFolder } from '#models/families/types.ts';
@@ -13,6 +12,7 @@ import type { Reward } from '#pipelines/rewards/types.ts';
 import { type GeneratedSequence, generateSequences } from '#pipelines/sampling/generate-sequences.ts';
 import { formatFasta } from '#pipelines/sequences/sequence-files.ts';
 import type { CommonOptions, Io, WithSettings } from './command.ts';
+import { takeFinished, whatHappened, withKept } from './keep-finished.ts';
 import { openSequences, pictureOnly, refuseForSequences } from './open-sequences.ts';
 import { summarise } from './reward-summary.ts';
 import type { SampleResult, sampleOptions } from './sample-options.ts';
@@ -57,22 +57,17 @@ export async function runSampleSequences(found: FoundFolder, options: Options, i
     );
     const made: GeneratedSequence[] = [];
     const { signal } = io;
-    let failure: unknown;
-    try {
-      const stream = generateSequences({
-        pipeline,
-        settings,
-        count: options.count,
-        ...(options.batch ? { batch: options.batch } : {}),
-        ...(steering ? { steered: { steering, reward: options.reward.join(' '), score, graph: reward?.graph } } : {}),
-        onStep: ({ done, step, total, batch }) =>
-          io.progress(`${done} of ${options.count} sequences`, done + (batch * step) / total, options.count),
-        checkpoint: () => signal.throwIfAborted(),
-      });
-      for await (const sequence of stream) made.push(sequence);
-    } catch (error) {
-      if (!signal.aborted) failure = error;
-    }
+    const stream = generateSequences({
+      pipeline,
+      settings,
+      count: options.count,
+      ...(options.batch ? { batch: options.batch } : {}),
+      ...(steering ? { steered: { steering, reward: options.reward.join(' '), score, graph: reward?.graph } } : {}),
+      onStep: ({ done, step, total, batch }) =>
+        io.progress(`${done} of ${options.count} sequences`, done + (batch * step) / total, options.count),
+      checkpoint: () => signal.throwIfAborted(),
+    });
+    let failure = await takeFinished(stream, signal, (sequence) => made.push(sequence));
     let rewards: number[] | null = null;
     try {
       if (steering) rewards = made.map((m) => m.reward!);
@@ -86,14 +81,14 @@ export async function runSampleSequences(found: FoundFolder, options: Options, i
       rewardCalls: rewardCalls.count,
       valueCalls: steering?.valueCalls?.count ?? 0,
     };
-    writeResults(options, { ...opened, by, calls }, made, rewards);
-    if (failure !== undefined) throw withKept(failure, made.length, options.out);
+    writeResults(options, { ...opened, by, calls, failure }, made, rewards);
+    if (failure !== undefined) throw withKept(failure, `${made.length} finished sequences`, options.out);
     return {
       count: made.length,
       seconds: (performance.now() - started) / 1000,
       ...calls,
       ...(by.bank ? { bank: { ...by.bank, denoiserCalls: bankCalls } } : {}),
-      ...(rewards ? { rewards: { ...summarise(rewards), values: rewards } } : {}),
+      ...(rewards && rewards.length > 0 ? { rewards: { ...summarise(rewards), values: rewards } } : {}),
     };
   } finally {
     await reward?.close();
@@ -101,22 +96,17 @@ export async function runSampleSequences(found: FoundFolder, options: Options, i
   }
 }
 
-/** The error with what was kept of the work before it. */
-function withKept(error: unknown, count: number, out: string): unknown {
-  if (!(error instanceof NorthlightError)) return error;
-  const kept = `The ${count} finished sequences are kept in ${out}.`;
-  return new NorthlightError(error.code, error.message, `${error.hint} ${kept}`.trim(), { cause: error });
-}
-
 /** How sequences were made, and what that took. */
 interface Work extends Pick<Awaited<ReturnType<typeof openSequences>>, 'model' | 'settings' | 'adapters' | 'provider'> {
   readonly by: SteerBy;
   readonly calls: Readonly<Record<string, number>>;
+  /** Why there are not more of them, or no scores; undefined: nothing went wrong. */
+  readonly failure: unknown;
 }
 
 function writeResults(
   options: Options,
-  { model, settings, adapters, provider, by, calls }: Work,
+  { model, settings, adapters, provider, by, calls, failure }: Work,
   made: readonly GeneratedSequence[],
   rewards: readonly number[] | null,
 ): void {
@@ -156,6 +146,7 @@ function writeResults(
     ...(by.bank ? { bank: by.bank } : {}),
     calls,
     provider,
+    ...whatHappened(failure, made.length, options.count),
     file: 'samples.fasta',
     sequences: records,
   };

@@ -18,7 +18,9 @@ import { writeTrajectory } from '#pipelines/sampling/trajectory.ts';
 import { hashAdapter } from '#pipelines/sampling/used-adapters.ts';
 import type { Tiling } from '#pipelines/sampling/vae.ts';
 import type { CommonOptions, Io, WithSettings } from './command.ts';
+import { takeFinished, whatHappened, withKept } from './keep-finished.ts';
 import { openPictures, pictureSettings, readPrompts } from './open-pictures.ts';
+import { summarise } from './reward-summary.ts';
 import type { SampleResult, sampleOptions } from './sample-options.ts';
 import { openSteerBy } from './steer-by.ts';
 import { steeringOf } from './steering-options.ts';
@@ -81,7 +83,7 @@ export async function runSample(options: Options, io: Io): Promise<SampleResult>
         io.progress(`picture ${files.length + 1} of ${options.count}`, stepsDone + step * positions.length, totalSteps),
       checkpoint: () => io.signal.throwIfAborted(),
     });
-    for await (const p of stream) {
+    let failure = await takeFinished(stream, io.signal, (p) => {
       const name = String(p.position).padStart(4, '0');
       writeFileAtomic(join(options.out, `${name}.png`), p.png);
       if (p.trajectory) {
@@ -98,10 +100,16 @@ export async function runSample(options: Options, io: Io): Promise<SampleResult>
       else if (reward) items.push({ kind: 'image', rgb: p.rgb, width: p.width, height: p.height, prompt: p.prompt });
       if (p.logWeight !== null) logWeights.push(p.logWeight);
       stepsDone += settings.steps;
+    });
+    let values = steering ? Float32Array.from(steered) : null;
+    try {
+      if (!steering && reward && items.length > 0) values = Float32Array.from(await score(items));
+    } catch (error) {
+      failure ??= error;
     }
-    const values = steering ? Float32Array.from(steered) : reward ? Float32Array.from(await score(items)) : null;
+    if (failure !== undefined && files.length === 0) throw failure;
     if (options.saveTensors) {
-      const tensors = new Map<string, Tensor>([['samples', f32([options.count, ...dims], joined(samples))]]);
+      const tensors = new Map<string, Tensor>([['samples', f32([files.length, ...dims], joined(samples))]]);
       if (values) tensors.set('rewards', f32([values.length], values));
       if (logWeights.length > 0) tensors.set('logWeights', f32([logWeights.length], logWeights));
       writeSafetensors(join(options.out, 'samples.safetensors'), tensors);
@@ -123,15 +131,17 @@ export async function runSample(options: Options, io: Io): Promise<SampleResult>
       ...(bank ? { bank } : {}),
       calls,
       provider,
+      ...whatHappened(failure, files.length, options.count),
       files,
     };
     writeFileAtomic(join(options.out, 'manifest.json'), `${JSON.stringify(manifest, null, 2)}\n`);
+    if (failure !== undefined) throw withKept(failure, `${files.length} finished pictures`, options.out);
     return {
       count: files.length,
       seconds: (performance.now() - started) / 1000,
       ...calls,
       ...(bank ? { bank: { ...bank, denoiserCalls: bankCalls } } : {}),
-      ...(values ? { rewards: summary(values) } : {}),
+      ...(values && values.length > 0 ? { rewards: { ...summarise([...values]), values: [...values] } } : {}),
     };
   } finally {
     await reward?.close();
@@ -176,11 +186,4 @@ function joined(parts: readonly Float32Array[]): Float32Array {
   const out = new Float32Array(size * parts.length);
   for (const [i, p] of parts.entries()) out.set(p, i * size);
   return out;
-}
-
-function summary(values: Float32Array) {
-  const list = [...values];
-  const mean = list.reduce((a, b) => a + b, 0) / list.length;
-  const std = Math.sqrt(list.reduce((a, b) => a + (b - mean) ** 2, 0) / list.length);
-  return { mean, std, min: Math.min(...list), max: Math.max(...list), values: list };
 }

@@ -24,6 +24,7 @@ import { jobEvents } from './payloads.ts';
 import { openSteerBy } from './steer-by.ts';
 import type { SampleScore, SteeringPayload } from './steering-payload.ts';
 import { wantModel } from './wanted-model.ts';
+import { withKept } from './with-kept.ts';
 
 type SampleFile = z.output<typeof jobEvents.sampleFile>;
 
@@ -126,17 +127,20 @@ export async function makePictures(sets: readonly PictureSet[], context: JobCont
             }
           },
         });
-        for await (const picture of stream) {
-          const { rgb, width, height, prompt } = picture;
-          const item = { kind: 'image' as const, rgb, width, height, prompt };
-          const scores = (await by?.scoresOf(item, picture.reward!)) ?? [];
-          const file = storePicture(context.project, picture, set, missing[picture.position]!.position, scores);
-          await finishLog(log, file.position, picture, drawSheet);
-          journal.append(file);
-          done.add(key(file.side, file.position));
-          context.event('sampleFile', file);
-          report();
-        }
+        const finished = () => (done.size === 0 ? '' : `${done.size} of ${pictures} pictures`);
+        await withKept(finished, async () => {
+          for await (const picture of stream) {
+            const { rgb, width, height, prompt } = picture;
+            const item = { kind: 'image' as const, rgb, width, height, prompt };
+            const scores = (await by?.scoresOf(item, picture.reward!)) ?? [];
+            const file = storePicture(context.project, picture, set, missing[picture.position]!.position, scores);
+            await finishLog(log, file.position, picture, drawSheet);
+            journal.append(file);
+            done.add(key(file.side, file.position));
+            context.event('sampleFile', file);
+            report();
+          }
+        });
       } finally {
         await by?.close();
       }

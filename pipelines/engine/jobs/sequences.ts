@@ -14,6 +14,7 @@ import { createGuidedLog, type GuidedLog, takeTree, toldLetters } from './guided
 import { openJournal } from './journal.ts';
 import { type SequencesPayload, sequenceBatch } from './sequence-payload.ts';
 import { openSteerBy, type SteerBy } from './steer-by.ts';
+import { withKept } from './with-kept.ts';
 
 /** Sequences advanced together, and kept together when they are finished. */
 const BATCH = 16;
@@ -83,26 +84,29 @@ export async function makeSequences(
         },
       });
       let made: GeneratedSequence[] = [];
-      for await (const sequence of stream) {
-        made.push(sequence);
-        if (made.length < Math.min(BATCH, p.count - done)) continue;
-        const batch = {
-          steps: settings.steps,
-          scheduler: settings.scheduler,
-          sequences: await Promise.all(
-            made.map(async ({ index, sequence: letters, reward }) => ({
-              ...{ index, letters },
-              scores: (await scoresOf?.({ kind: 'sequence', sequence: letters }, reward!)) ?? [],
-            })),
-          ),
-        };
-        for (const one of made) finishLog(log, one);
-        journal.append(batch);
-        context.event('sequences', batch);
-        done += made.length;
-        made = [];
-        report();
-      }
+      const finished = () => (done === 0 ? '' : `${done} of ${p.count} sequences`);
+      await withKept(finished, async () => {
+        for await (const sequence of stream) {
+          made.push(sequence);
+          if (made.length < Math.min(BATCH, p.count - done)) continue;
+          const batch = {
+            steps: settings.steps,
+            scheduler: settings.scheduler,
+            sequences: await Promise.all(
+              made.map(async ({ index, sequence: letters, reward }) => ({
+                ...{ index, letters },
+                scores: (await scoresOf?.({ kind: 'sequence', sequence: letters }, reward!)) ?? [],
+              })),
+            ),
+          };
+          for (const one of made) finishLog(log, one);
+          journal.append(batch);
+          context.event('sequences', batch);
+          done += made.length;
+          made = [];
+          report();
+        }
+      });
       return { count: done };
     } finally {
       await by?.close();

@@ -1,7 +1,7 @@
 import { calibrateRewards } from '#pipelines/bank/calibrate.ts';
 import { readColumn } from '#pipelines/bank/columns.ts';
 import type { BankSource } from '#pipelines/bank/source.ts';
-import { CALIBRATION_SAMPLES, needsCalibration } from '#pipelines/bank/target.ts';
+import { CALIBRATION_SAMPLES, needsCalibration, targetValues } from '#pipelines/bank/target.ts';
 import { createSteering } from '#pipelines/decoding/index.ts';
 import type { JobContext } from '#pipelines/engine/job-protocol.ts';
 import { keepPlain } from '#pipelines/engine/plain-values.ts';
@@ -22,7 +22,7 @@ export interface SteerBy {
   readonly graph: Reward['graph'];
   /** Finite numbers, higher is better. */
   score(items: readonly RewardItem[]): Promise<Float64Array>;
-  /** What each reward says of a finished sample, and of several also what they come to together. */
+  /** What each reward says of a finished sample, and of several also what they come to together. Without those that fail. */
   scoresOf(item: RewardItem, worth: number): Promise<SampleScore[]>;
   close(): Promise<void>;
 }
@@ -66,14 +66,14 @@ export async function openSteerBy(
       checkpoint: () => stopIfAsked(context),
     },
   );
-  keepPlain(
-    context.project,
-    context.jobId,
-    rewards.flatMap(({ reward: name }) => {
-      const values = readColumn(bank, name)?.values.slice(0, CALIBRATION_SAMPLES);
-      return values ? [{ reward: rewardLabel(name), values }] : [];
-    }),
-  );
+  const plain = rewards.flatMap(({ reward: name, weight }) => {
+    const column = readColumn(bank, name);
+    return column ? [{ weight, column: { ...column, values: column.values.slice(0, CALIBRATION_SAMPLES) } }] : [];
+  });
+  keepPlain(context.project, context.jobId, [
+    ...plain.map(({ column }, k) => ({ reward: rewardLabel(rewards[k]!.reward), values: column.values })),
+    ...(rewards.length > 1 ? [{ reward: label, values: [...targetValues(plain, { combine, cap })] }] : []),
+  ]);
   const fits = options.alpha === undefined && alpha !== null;
   const unsaid = createSteering(decoder, options);
   return {
@@ -84,7 +84,11 @@ export async function openSteerBy(
     async scoresOf(item, worth) {
       const own: SampleScore[] = [];
       for (const [k, part] of parts.entries()) {
-        own.push({ reward: rewards[k]!.reward, value: (await part.score([item]))[0]! });
+        try {
+          own.push({ reward: rewards[k]!.reward, value: (await part.score([item]))[0]! });
+        } catch {
+          // The sample is finished and kept; the next one will tell what is wrong.
+        }
       }
       return rewards.length > 1 ? [...own, { reward: label, value: worth }] : own;
     },

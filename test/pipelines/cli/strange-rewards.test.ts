@@ -2,6 +2,8 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { sha256File } from '#models/files.ts';
+import { writeTinyModel } from '#test/support/tiny-model.ts';
 import { writeTinyMaskedModel } from '#test/support/tiny-sequence-model.ts';
 import { runCli } from './run-cli.ts';
 
@@ -11,6 +13,7 @@ let folder = '';
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), 'northlight-strange-'));
   writeTinyMaskedModel(join(folder, 'dna'), { length: 24 });
+  writeTinyModel(join(folder, 'drawn'));
   file('items.fasta', '>first\nAAAA\n>bad\nTTTT\n>last\nGGGG\n');
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -27,7 +30,7 @@ const program = (name: string, first: string) =>
     `require('node:readline').createInterface({ input: process.stdin }).on('line', (line) => {
        const { id, items } = JSON.parse(line);
        ${first}
-       console.log(JSON.stringify({ id, scores: items.map((s) => s.length) }));
+       console.log(JSON.stringify({ id, scores: items.map((s) => s.length ?? 1) }));
      });`,
   )}'`;
 const module = (name: string, first: string) =>
@@ -102,6 +105,11 @@ describe('score', () => {
 });
 
 describe('sample keeps what was finished', () => {
+  const manifestOf = (out: string) =>
+    JSON.parse(readFileSync(join(folder, out, 'manifest.json'), 'utf8')) as Record<string, unknown> & {
+      files: { file: string; sha256: string }[];
+      sequences: unknown[];
+    };
   const count = (text: string) => text.split('\n').filter((line) => line.startsWith('>')).length;
   const sample = (out: string, ...rest: string[]) =>
     runCli(
@@ -142,10 +150,38 @@ describe('sample keeps what was finished', () => {
       const fasta = readFileSync(join(folder, out, 'samples.fasta'), 'utf8');
       expect(count(fasta)).toBe(4);
       expect(fasta.match(/reward=24/g)).toHaveLength(4);
-      expect(JSON.parse(readFileSync(join(folder, out, 'manifest.json'), 'utf8')).sequences).toHaveLength(4);
+      expect(manifestOf(out)).toMatchObject({ asked: 8, error: { code: expect.stringMatching(/^reward\//) } });
+      expect(manifestOf(out).sequences).toHaveLength(4);
     },
     60_000,
   );
+
+  const draw = (out: string, ...rest: string[]) => {
+    const how = ['--model', join(folder, 'drawn'), '--prompt', 'a red tulip', '--steps', '2', '--batch', '1'];
+    return runCli('sample', ...how, '--out', join(folder, out), ...rest);
+  };
+
+  test('of pictures where a program dies that steers them', async () => {
+    const spec = program('dies.cjs', 'if ((globalThis.calls = (globalThis.calls ?? 0) + 1) > 2) process.exit(9);');
+    const run = await draw('pictures', '--count', '4', '--decode', 'best-of-n', '--candidates', '2', '--reward', spec);
+    expect(run.code).toBe(1);
+    expect(run.err).toMatch(/exit code 9/);
+    expect(run.err).toContain(`The 2 finished pictures are kept in ${join(folder, 'pictures')}`);
+    const { files, ...manifest } = manifestOf('pictures');
+    expect(manifest).toMatchObject({ asked: 4, error: { code: 'reward/crashed' }, rewards: [spec] });
+    expect(files.map(({ file }) => file)).toEqual(['0000.png', '0001.png']);
+    for (const { file, sha256 } of files) expect(sha256File(join(folder, 'pictures', file))).toBe(sha256);
+  });
+
+  test('of pictures where only their scores fail', async () => {
+    const run = await draw('judged', '--count', '2', '--reward', program('mute.cjs', 'process.exit(7);'));
+    expect(run.code).toBe(1);
+    expect(run.err).toMatch(/exit code 7.*The 2 finished pictures are kept/);
+    const manifest = manifestOf('judged');
+    expect(manifest.files).toHaveLength(2);
+    expect(manifest).toMatchObject({ error: { code: 'reward/crashed' } });
+    expect(manifest).not.toHaveProperty('asked');
+  });
 
   test('where only their scores fail, without any', async () => {
     const run = await sample('scored', '--count', '4', '--reward', program('never.cjs', 'process.exit(7);'));

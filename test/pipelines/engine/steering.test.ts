@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -86,6 +86,36 @@ describe('a job whose pictures a reward steers', () => {
       expect(existsSync(join(project, 'trajectories', `${hash}.safetensors`))).toBe(false);
     }
   });
+});
+
+test('where a reward dies under way, the pictures before are kept, and the error says so', async () => {
+  const path = join(folder, 'dies.cjs');
+  writeFileSync(
+    path,
+    `let calls = 0;
+     require('node:readline').createInterface({ input: process.stdin }).on('line', (line) => {
+       const { id, items } = JSON.parse(line);
+       if (++calls > 2) process.exit(9);
+       console.log(JSON.stringify({ id, scores: items.map(() => 1) }));
+     });`,
+  );
+  const steering = {
+    decoder: 'best-of-n',
+    ...alone,
+    ...by(`command:'${process.execPath}' '${path}'`),
+    options: { candidates: 2 },
+  };
+  const context = recordedContext(project, 'dies');
+  await expect(jobs.generate({ ...PAYLOAD, count: 4, steering }, context)).rejects.toMatchObject({
+    code: 'reward/crashed',
+    hint: expect.stringContaining('2 of 4 pictures were finished before and are kept'),
+  });
+  expect(context.events.filter(({ topic }) => topic === 'sampleFile')).toHaveLength(2);
+  expect(
+    readFileSync(join(project, 'jobs', 'dies', 'journal.jsonl'), 'utf8')
+      .trim()
+      .split('\n'),
+  ).toHaveLength(2);
 });
 
 test('several rewards are put on one scale first, and each says what it says of every picture', async () => {
