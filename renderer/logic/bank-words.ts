@@ -12,8 +12,11 @@ export function makingWords(view: BankView, count: number): string {
 /** What comes before the first sample where rewards have to be put on one scale. */
 export function scaleWords(view: BankView, makes: string): string {
   const { calibration, samples } = view;
-  const first = samples === 0 ? `${calibration} plain ${makes}` : `${calibration - samples} more plain ${makes}`;
-  return `Making begins with ${first} that put the rewards on one scale, once: ${makingWords(view, calibration)}. They are kept.`;
+  const missing = samples === 0 ? `${calibration} plain ${makes}` : `${calibration - samples} more plain ${makes}`;
+  return (
+    `What counts as much is found by looking: making begins with ${missing} that put the rewards on one scale, once ` +
+    `(${makingWords(view, calibration)}). Made now, they also show what to expect.`
+  );
 }
 
 const signed = (value: number) => (value > 0 ? `+${formatNumber(value)}` : formatNumber(value));

@@ -17,6 +17,15 @@ export function fieldLabel(key: string): string {
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
+/** A reward in a list: several that steered together are "Together (krc)". */
+export function rewardName(name: string): string {
+  const together = /^(sum|krc|worst|lexicographic)\(.*\)$/.exec(name);
+  return together ? `Together (${together[1]})` : name;
+}
+
+/** The same as a heading. */
+export const rewardTitle = (name: string): string => (rewardName(name) === name ? fieldLabel(name) : rewardName(name));
+
 /** What people change first, in this order; everything else is folded away as advanced. */
 const BASIC = ['steps', 'epochs', 'updates', 'learningRate', 'beta', 'rank', 'batchSize', 'seed'];
 

@@ -8,7 +8,7 @@ export interface RewardSpread {
 
 const BINS = 20;
 
-/** Null where there is nothing to see: fewer than two values. */
+/** Shares of nothing are all 0. Null where there is nothing to see: fewer than two values. */
 export function spreadOf(values: readonly number[], plain: readonly number[]): RewardSpread | null {
   const all = [...values, ...plain];
   if (values.length === 0 || all.length < 2) return null;

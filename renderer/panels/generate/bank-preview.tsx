@@ -35,21 +35,22 @@ export function BankPreview({ of, followed, alpha, tilts, onAlpha }: Props) {
   const { preview } = view;
   const { rewards } = followed;
   const name = rewards.map(({ reward }) => fieldLabel(reward).toLowerCase()).join('” and “');
-  const say = rewards.length > 1 ? 'say' : 'says';
   return (
     <section className="bank stack tight" aria-label="What to expect" data-testid="bank">
       <h3>What to expect</h3>
-      {preview === null && !job && (
-        <p className="small quiet" data-testid="bank-empty">
-          {view.samples === 0
-            ? `How much is there to gain? ${view.sizes[0]} ${of.makes} made without steering show what “${name}” ${say} of the model’s own work, what this strength would change, and what extra work would bring. They are kept and serve every reward.`
-            : `“${name}” ${rewards.length > 1 ? 'have' : 'has'} not looked at the ${view.samples} plain ${of.makes} of this model and prompt yet.`}
-        </p>
-      )}
-      {view.samples < view.calibration && (
+      {view.samples < view.calibration ? (
         <p className="small quiet" data-testid="bank-calibration">
           {scaleWords(view, of.makes)}
         </p>
+      ) : (
+        preview === null &&
+        !job && (
+          <p className="small quiet" data-testid="bank-empty">
+            {view.samples === 0
+              ? `How much is there to gain? ${view.sizes[0]} ${of.makes} made without steering show what “${name}” says of the model’s own work, what this strength would change, and what extra work would bring. They are kept and serve every reward.`
+              : `“${name}” ${rewards.length > 1 ? 'have' : 'has'} not looked at the ${view.samples} plain ${of.makes} of this model and prompt yet.`}
+          </p>
+        )
       )}
       {preview && <Found view={view} preview={preview} tilts={tilts} onAlpha={onAlpha} />}
       {action.error && <ErrorNote error={action.error} dismiss={action.clear} />}

@@ -1,6 +1,7 @@
 import type { EventPayload, Sample } from '#pipelines/engine/contract.ts';
 import { Icon } from '#renderer/components/icon.tsx';
 import { Picture } from '#renderer/components/picture.tsx';
+import { rewardName } from '#renderer/logic/fields.ts';
 import { formatNumber } from '#renderer/logic/format.ts';
 
 /** A finished picture with what rewards say of it. */
@@ -27,7 +28,7 @@ export function ResultTile({ sample, open }: { sample: Sample; open(id: string):
         <span className="tile-scores">
           {told.map(([name, value]) => (
             <span key={name} className="tile-score number" title={name} data-testid="tile-score">
-              <span className="cut">{name}</span> {formatNumber(value)}
+              <span className="cut">{rewardName(name)}</span> {formatNumber(value)}
             </span>
           ))}
         </span>

@@ -4,6 +4,7 @@ import { Button } from '#renderer/components/button.tsx';
 import { EmptyState } from '#renderer/components/empty-state.tsx';
 import { ErrorNote } from '#renderer/components/error-note.tsx';
 import { Icon } from '#renderer/components/icon.tsx';
+import { rewardTitle } from '#renderer/logic/fields.ts';
 import { plural } from '#renderer/logic/format.ts';
 import { groupByPrompt } from '#renderer/logic/prompts.ts';
 import { bestFirst, rewardColumns } from '#renderer/logic/sequence-rows.ts';
@@ -94,7 +95,7 @@ export function Results({ open }: { open(id: string): void }) {
             >
               <option value="">As they were made</option>
               {rewards.map((reward) => (
-                <option key={reward} value={reward}>{`Most ${reward} first`}</option>
+                <option key={reward} value={reward}>{`Best by ${rewardTitle(reward)}`}</option>
               ))}
             </select>
           )}
@@ -113,7 +114,9 @@ export function Results({ open }: { open(id: string): void }) {
       {action.error && <ErrorNote error={action.error} dismiss={action.clear} />}
       {error && <ErrorNote error={error} retry={() => void reload()} />}
       {job && <BatchStatus key={job.id} job={job} />}
-      {steered && steered.jobId === jobId && <SteerView record={{ ...steered, tree: null, result: null }} live />}
+      {steered && steered.jobId === jobId && job?.state === 'running' && (
+        <SteerView record={{ ...steered, tree: null, result: null }} live />
+      )}
       {jobId && <RewardCharts jobId={jobId} rewards={rewards} scored={samples ?? []} />}
       {showing === STARRED && samples?.length === 0 && (
         <EmptyState icon={<Icon name="star" size={44} />} title="No stars yet">

@@ -1,6 +1,6 @@
 import { useEffect, useState } from 'react';
 import type { PlainValues } from '#pipelines/engine/contract.ts';
-import { fieldLabel } from '#renderer/logic/fields.ts';
+import { rewardTitle } from '#renderer/logic/fields.ts';
 import { formatNumber } from '#renderer/logic/format.ts';
 import { meanOf, spreadOf } from '#renderer/logic/reward-spread.ts';
 import { engine } from '#renderer/state/engine.ts';
@@ -45,16 +45,16 @@ export function RewardCharts({ jobId, rewards, scored }: Props) {
           <figure key={reward} className="chart" data-testid="reward-chart">
             <figcaption className="title">
               <h3 className="cut" title={reward}>
-                {fieldLabel(reward)}
+                {rewardTitle(reward)}
               </h3>
               <span className="read-out">{words}</span>
             </figcaption>
             <BankHistogram
-              label={`${fieldLabel(reward)}: ${words}`}
+              label={`${rewardTitle(reward)}: ${words}`}
               from={spread.from}
               to={spread.to}
-              plain={before.length > 0 ? spread.plain : spread.own}
-              outline={before.length > 0 ? spread.own : null}
+              plain={spread.plain}
+              outline={spread.own}
             />
           </figure>
         );

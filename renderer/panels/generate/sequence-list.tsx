@@ -1,6 +1,7 @@
 import { type MouseEvent, memo, useEffect, useLayoutEffect, useRef, useState } from 'react';
 import type { Sequence } from '#pipelines/engine/contract.ts';
 import { SequenceLetters } from '#renderer/components/sequence-letters.tsx';
+import { rewardName } from '#renderer/logic/fields.ts';
 import { formatNumber } from '#renderer/logic/format.ts';
 import { type GridShape, itemsInSight, scrollToShow } from '#renderer/logic/grid.ts';
 import type { Molecule } from '#renderer/logic/letters.ts';
@@ -83,7 +84,7 @@ export function SequenceList({ rows, rewards, molecule }: Props) {
               data-testid={`sort-${name}`}
               onClick={() => orderBy(name)}
             >
-              <span className="cut">{TITLES[name] ?? name}</span>
+              <span className="cut">{TITLES[name] ?? rewardName(name)}</span>
               {order.by === name && (order.down ? ' ↓' : ' ↑')}
             </button>
           ))}

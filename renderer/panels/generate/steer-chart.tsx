@@ -1,6 +1,6 @@
 import type { GuidedRecord, GuidedStep } from '#pipelines/engine/contract.ts';
 import { range, ticks } from '#renderer/logic/chart.ts';
-import { fieldLabel } from '#renderer/logic/fields.ts';
+import { rewardTitle } from '#renderer/logic/fields.ts';
 import { formatNumber } from '#renderer/logic/format.ts';
 import { lineageOf } from '#renderer/logic/lineage.ts';
 
@@ -32,7 +32,7 @@ export function SteerChart({
   });
   const last = steps.at(-1)!;
   const value = mean(last.survivors.map((place) => last.values[place]!));
-  const title = `${fieldLabel(picture.reward)} of what competes`;
+  const title = `${rewardTitle(picture.reward)} of what competes`;
   return (
     <figure className="chart steer-chart" data-testid="steer-chart">
       <figcaption className="title">
