@@ -11,8 +11,9 @@ export function lineageOf(steps: readonly Step[], result: number | null = null):
   const last = steps.at(-1);
   if (!last) return path;
   const own = result === null ? -1 : last.values.indexOf(result);
+  const worth = (s: number) => last.values[s] ?? Number.NEGATIVE_INFINITY;
   const best = last.survivors.reduce<number | null>(
-    (most, s) => (most === null || last.values[s]! > last.values[most]! ? s : most),
+    (most, s) => (most === null || worth(s) > worth(most) ? s : most),
     null,
   );
   let place: number | null = last.survivors.includes(own) ? own : best;

@@ -1,22 +1,17 @@
 import { useEffect } from 'react';
-import { Button } from '#renderer/components/button.tsx';
-import { ErrorNote } from '#renderer/components/error-note.tsx';
 import { Fold } from '#renderer/components/fold.tsx';
 import { NumberField } from '#renderer/components/number-field.tsx';
 import { SelectField } from '#renderer/components/select-field.tsx';
 import { Switch } from '#renderer/components/switch.tsx';
 import { TextField } from '#renderer/components/text-field.tsx';
-import { plural } from '#renderer/logic/format.ts';
 import { marks } from '#renderer/logic/mask.ts';
-import { promptLines, randomSeed } from '#renderer/logic/prompts.ts';
-import { costWords } from '#renderer/logic/steer-words.ts';
+import { promptLines } from '#renderer/logic/prompts.ts';
 import { tokenWords, unreadWords } from '#renderer/logic/token-count.ts';
-import { takeJob, useApp } from '#renderer/state/app.ts';
+import { useApp } from '#renderer/state/app.ts';
 import { engine } from '#renderer/state/engine.ts';
 import { keepPicture } from '#renderer/state/keep-picture.ts';
-import { choose, useNavigation } from '#renderer/state/navigation.ts';
+import { useNavigation } from '#renderer/state/navigation.ts';
 import { useShortcuts } from '#renderer/state/shortcuts.ts';
-import { useAction } from '#renderer/state/use-action.ts';
 import { maskFile } from './draw-mask.ts';
 import {
   edit,
@@ -32,22 +27,22 @@ import {
   show,
   useGenerate,
 } from './generate-store.ts';
+import { ModelFields } from './model-fields.tsx';
 import { RecallNote } from './recall-note.tsx';
 import { schedulerNamed } from './schedulers.ts';
 import { SeedField } from './seed-field.tsx';
+import { StartFoot } from './start-foot.tsx';
 import { StartPicture } from './start-picture.tsx';
 import { SteerFields } from './steer-fields.tsx';
 import { picturesOf } from './use-bank.ts';
-import { useEstimate } from './use-estimate.ts';
 import { useTokenCounts } from './use-token-counts.ts';
 import { useWarmModel } from './use-warm-model.ts';
 import { WEIGHT_KEYS } from './weight-keys.ts';
 
 export function GenerateForm() {
   const form = useGenerate((s) => s.form);
-  const { models, adapters } = useApp();
+  const models = useApp((s) => s.models);
   const { modelId, adapterId } = useNavigation();
-  const action = useAction();
   const model = models?.find((m) => m.id === modelId);
   const sampling = model?.sampling ?? null;
   useEffect(() => followModelId(model?.id ?? null), [model?.id]);
@@ -57,28 +52,16 @@ export function GenerateForm() {
   const problems = formProblems(form, sampling);
   const input = generateInput(form, modelId, adapterId, sampling);
   useWarmModel(modelId, adapterId, input?.clipSkip ?? 1, form.prompts);
-  const { estimate, error: refused } = useEstimate(input);
   const schedulers = schedulersOf(form, sampling);
-  const pictures = prompts.length * (form.count ?? 0);
 
-  const start = () => {
-    if (!input || action.busy || model?.usable === false) return;
-    void action.run(async () => {
-      const file =
-        form.start && marks(form.mask) && model
-          ? await maskFile(form.mask.marks, form.start.hash, madeSize(form, model))
-          : null;
-      const mask = file && (await keepPicture(file));
-      const job = await engine.call('generate.start', { ...input, mask });
-      takeJob(job);
-      await show({ jobId: job.id });
-    });
+  const start = async () => {
+    const file =
+      form.start && marks(form.mask) && model
+        ? await maskFile(form.mask.marks, form.start.hash, madeSize(form, model))
+        : null;
+    return engine.call('generate.start', { ...input!, mask: file && (await keepPicture(file)) });
   };
-  useShortcuts([
-    { keys: ['Ctrl+Enter'], does: 'Generate', group: 'Generate', inFields: true, run: start },
-    { keys: ['d'], does: 'New seed', group: 'Generate', run: () => edit({ seed: randomSeed() }) },
-    ...WEIGHT_KEYS,
-  ]);
+  useShortcuts(WEIGHT_KEYS);
 
   return (
     <form className="side" aria-label="Generate" onSubmit={(event) => event.preventDefault()}>
@@ -118,27 +101,7 @@ export function GenerateForm() {
         {model && (form.start || sampling?.startsFromPictures) && (
           <StartPicture made={madeSize(form, model)} problem={problems.start ?? problems.strength ?? null} />
         )}
-        <SelectField
-          label="Model"
-          value={modelId ?? ''}
-          testId="model-select"
-          options={(models ?? []).map((m) => ({
-            value: m.id,
-            label: m.usable ? m.name : `${m.name} (needs a fix)`,
-            disabled: !m.usable,
-          }))}
-          onChange={(id) => choose({ modelId: id, adapterId: null })}
-        />
-        <SelectField
-          label="Adapter"
-          value={adapterId ?? ''}
-          testId="adapter-select"
-          options={[
-            { value: '', label: 'None: the base model' },
-            ...(adapters ?? []).filter((a) => a.modelId === modelId).map((a) => ({ value: a.id, label: a.name })),
-          ]}
-          onChange={(id) => choose({ adapterId: id || null })}
-        />
+        <ModelFields model={model} />
         <NumberField
           label="Per prompt"
           value={form.count}
@@ -257,27 +220,16 @@ export function GenerateForm() {
           )}
         </Fold>
       </div>
-      <div className="foot">
-        {(problems.eta ?? problems.scheduler) && <p className="small quiet">{problems.eta ?? problems.scheduler}</p>}
-        {estimate && (
-          <p className="small quiet" data-testid="steer-cost">
-            {costWords(estimate)}
-          </p>
-        )}
-        {refused && <p className="problem small">{refused.message}</p>}
-        {action.error && <ErrorNote error={action.error} dismiss={action.clear} />}
-        <Button
-          look="primary"
-          wide
-          shortcut="Ctrl+Enter"
-          busy={action.busy}
-          disabled={!input}
-          onClick={start}
-          data-testid="generate-start"
-        >
-          {pictures > 0 ? `Generate ${plural(pictures, 'picture')}` : 'Generate'}
-        </Button>
-      </div>
+      <StartFoot
+        noun="picture"
+        count={prompts.length * (form.count ?? 0)}
+        work={input}
+        problem={problems.eta ?? problems.scheduler}
+        ready={input !== null && model?.usable !== false}
+        start={start}
+        show={show}
+        reseed={(seed) => edit({ seed })}
+      />
     </form>
   );
 }

@@ -1,6 +1,7 @@
 import { create } from 'zustand';
 import type { EventPayload, Input, Model, Sample, SamplerName } from '#pipelines/engine/contract.ts';
 import { type Mask, marks, maskFrom, type Size } from '#renderer/logic/mask.ts';
+import { MAX_SEED, numberProblem, onlyProblems, wholeProblem } from '#renderer/logic/problems.ts';
 import { addPrompt, promptLines, randomSeed } from '#renderer/logic/prompts.ts';
 import { type Steering, steeringFrom } from '#renderer/logic/steering.ts';
 import { useApp } from '#renderer/state/app.ts';
@@ -207,25 +208,17 @@ export function formProblems(
   form: GenerateForm,
   sampling?: Model['sampling'],
 ): Partial<Record<keyof GenerateForm, string>> {
-  const problems: Partial<Record<keyof GenerateForm, string>> = {};
-  const whole = (key: 'count' | 'steps' | 'seed' | 'clipSkip', min: number, max: number) => {
-    const value = form[key];
-    if (value === null || !Number.isInteger(value) || value < min || value > max)
-      problems[key] = `A whole number, ${min} to ${max}.`;
-  };
-  const between = (key: 'guidanceScale' | 'eta' | 'strength', min: number, max: number) => {
-    const value = form[key];
-    if (value === null || !(value >= min && value <= max)) problems[key] = `A number, ${min} to ${max}.`;
-  };
-  whole('count', 1, 512);
-  whole('steps', 1, 1000);
-  whole('seed', 0, 2 ** 31 - 1);
   const { clipSkips = 1 } = sampling ?? {};
-  if (clipSkips > 1) whole('clipSkip', 1, clipSkips);
-  between('guidanceScale', 0, 30);
-  between('eta', 0, 1);
+  const problems: Partial<Record<keyof GenerateForm, string>> = onlyProblems<keyof GenerateForm>({
+    count: wholeProblem(form.count, 1, 512),
+    steps: wholeProblem(form.steps, 1, 1000),
+    seed: wholeProblem(form.seed, 0, MAX_SEED),
+    clipSkip: clipSkips > 1 ? wholeProblem(form.clipSkip, 1, clipSkips) : undefined,
+    guidanceScale: numberProblem(form.guidanceScale, 0, 30),
+    eta: numberProblem(form.eta, 0, 1),
+    strength: form.start ? numberProblem(form.strength, 0, 1) : undefined,
+  });
   if (form.start) {
-    between('strength', 0, 1);
     if (Math.floor((form.steps ?? 0) * (form.strength ?? 0)) === 0)
       problems.strength ??= 'No step is left: choose more strength, or more steps.';
     if (sampling?.startsFromPictures === false)

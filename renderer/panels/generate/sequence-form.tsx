@@ -1,32 +1,23 @@
 import { useEffect } from 'react';
 import type { Model } from '#pipelines/engine/contract.ts';
-import { Button } from '#renderer/components/button.tsx';
-import { ErrorNote } from '#renderer/components/error-note.tsx';
 import { Fold } from '#renderer/components/fold.tsx';
 import { NumberField } from '#renderer/components/number-field.tsx';
 import { SelectField } from '#renderer/components/select-field.tsx';
-import { plural } from '#renderer/logic/format.ts';
-import { randomSeed } from '#renderer/logic/prompts.ts';
-import { costWords } from '#renderer/logic/steer-words.ts';
-import { takeJob, useApp } from '#renderer/state/app.ts';
 import { engine } from '#renderer/state/engine.ts';
-import { choose, useNavigation } from '#renderer/state/navigation.ts';
-import { useShortcuts } from '#renderer/state/shortcuts.ts';
-import { useAction } from '#renderer/state/use-action.ts';
+import { useNavigation } from '#renderer/state/navigation.ts';
+import { ModelFields } from './model-fields.tsx';
 import { SeedField } from './seed-field.tsx';
 import { edit, followModel, formProblems, sequencesInput, show, useSequences } from './sequence-store.ts';
+import { StartFoot } from './start-foot.tsx';
 import { SteerFields } from './steer-fields.tsx';
 import { sequencesOf } from './use-bank.ts';
-import { useEstimate } from './use-estimate.ts';
 
 const ANY = 'Any';
 
 /** What to write with a model of sequences. */
 export function SequenceForm({ model }: { model: Model & { sequence: NonNullable<Model['sequence']> } }) {
   const form = useSequences((s) => s.form);
-  const { models, adapters } = useApp();
   const adapterId = useNavigation((s) => s.adapterId);
-  const action = useAction();
   const { sequence } = model;
   useEffect(() => followModel(model), [model]);
   const problems = formProblems(form, sequence);
@@ -34,49 +25,10 @@ export function SequenceForm({ model }: { model: Model & { sequence: NonNullable
   const sampler = form.scheduler ?? sequence.defaults.scheduler;
   const oneByOne = sampler === 'masked-one-at-a-time';
   const steps = oneByOne ? (form.length ?? sequence.longest) : (form.steps ?? sequence.defaults.steps);
-  const { estimate, error: refused } = useEstimate(
-    input && { prompts: [''], count: input.count ?? 1, steps: Math.min(steps, 1000), steering: input.steering ?? null },
-  );
-
-  const start = () => {
-    if (!input || action.busy || !model.usable) return;
-    void action.run(async () => {
-      const job = await engine.call('sequences.start', input);
-      takeJob(job);
-      await show({ jobId: job.id });
-    });
-  };
-  useShortcuts([
-    { keys: ['Ctrl+Enter'], does: 'Generate', group: 'Generate', inFields: true, run: start },
-    { keys: ['d'], does: 'New seed', group: 'Generate', run: () => edit({ seed: randomSeed() }) },
-  ]);
-
   return (
     <form className="side" aria-label="Generate" onSubmit={(event) => event.preventDefault()}>
       <div className="scroll">
-        <SelectField
-          label="Model"
-          value={model.id}
-          testId="model-select"
-          options={(models ?? []).map((m) => ({
-            value: m.id,
-            label: m.usable ? m.name : `${m.name} (needs a fix)`,
-            disabled: !m.usable,
-          }))}
-          onChange={(id) => choose({ modelId: id, adapterId: null })}
-        />
-        {(adapters ?? []).some((a) => a.modelId === model.id) && (
-          <SelectField
-            label="Adapter"
-            value={adapterId ?? ''}
-            testId="adapter-select"
-            options={[
-              { value: '', label: 'None: the base model' },
-              ...(adapters ?? []).filter((a) => a.modelId === model.id).map((a) => ({ value: a.id, label: a.name })),
-            ]}
-            onChange={(id) => choose({ adapterId: id || null })}
-          />
-        )}
+        <ModelFields model={model} />
         {sequence.classes.length > 0 && (
           <SelectField
             label="Class"
@@ -168,26 +120,22 @@ export function SequenceForm({ model }: { model: Model & { sequence: NonNullable
           )}
         </Fold>
       </div>
-      <div className="foot">
-        {estimate && form.steering && (
-          <p className="small quiet" data-testid="steer-cost">
-            {costWords(estimate, 'sequence')}
-          </p>
-        )}
-        {refused && <p className="problem small">{refused.message}</p>}
-        {action.error && <ErrorNote error={action.error} dismiss={action.clear} />}
-        <Button
-          look="primary"
-          wide
-          shortcut="Ctrl+Enter"
-          busy={action.busy}
-          disabled={!input}
-          onClick={start}
-          data-testid="generate-start"
-        >
-          {form.count ? `Generate ${plural(form.count, 'sequence')}` : 'Generate'}
-        </Button>
-      </div>
+      <StartFoot
+        noun="sequence"
+        count={form.count ?? 0}
+        work={
+          input && {
+            prompts: [''],
+            count: input.count ?? 1,
+            steps: Math.min(steps, 1000),
+            steering: input.steering ?? null,
+          }
+        }
+        ready={input !== null && model.usable}
+        start={() => engine.call('sequences.start', input!)}
+        show={show}
+        reseed={(seed) => edit({ seed })}
+      />
     </form>
   );
 }

@@ -1,5 +1,6 @@
 import { create } from 'zustand';
 import type { Input, Model, Sequence } from '#pipelines/engine/contract.ts';
+import { MAX_SEED, numberProblem, onlyProblems, wholeProblem } from '#renderer/logic/problems.ts';
 import { randomSeed } from '#renderer/logic/prompts.ts';
 import type { RowOrder } from '#renderer/logic/sequence-rows.ts';
 import { type Steering, steeringFrom } from '#renderer/logic/steering.ts';
@@ -78,21 +79,17 @@ export function followModel(model: Model): void {
 
 /** What is wrong with the form, by field; empty when it can start. */
 export function formProblems(form: SequenceForm, model: Writing): Partial<Record<keyof SequenceForm, string>> {
-  const problems: Partial<Record<keyof SequenceForm, string>> = {};
-  const whole = (key: 'count' | 'steps' | 'seed' | 'length', min: number, max: number) => {
-    const value = form[key];
-    if (value === null ? key === 'count' || key === 'seed' : !Number.isInteger(value) || value < min || value > max)
-      problems[key] = `A whole number, ${min} to ${max}.`;
-  };
-  whole('count', 1, 20_000);
-  whole('steps', 1, 100_000);
-  whole('seed', 0, 2 ** 31 - 1);
-  whole('length', model.shortest, model.longest);
-  const { guidanceScale, eta } = form;
-  if (guidanceScale === null || !(guidanceScale >= 0 && guidanceScale <= 30))
-    problems.guidanceScale = 'A number, 0 to 30.';
-  if (eta !== null && !(eta >= 0 && eta <= 1)) problems.eta = 'A number, 0 to 1.';
-  return problems;
+  /** What is left empty is as the model says. */
+  const optional = (key: 'steps' | 'length', min: number, max: number) =>
+    form[key] === null ? undefined : wholeProblem(form[key], min, max);
+  return onlyProblems<keyof SequenceForm>({
+    count: wholeProblem(form.count, 1, 20_000),
+    steps: optional('steps', 1, 100_000),
+    seed: wholeProblem(form.seed, 0, MAX_SEED),
+    length: optional('length', model.shortest, model.longest),
+    guidanceScale: numberProblem(form.guidanceScale, 0, 30),
+    eta: form.eta === null ? undefined : numberProblem(form.eta, 0, 1),
+  });
 }
 
 /** The call that the form stands for, or null while something in it is missing or wrong. */

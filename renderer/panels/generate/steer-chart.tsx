@@ -9,6 +9,10 @@ const HEIGHT = 140;
 const LEFT = 44;
 const BOTTOM = 20;
 
+interface Valued extends GuidedStep {
+  readonly values: number[];
+}
+
 const mean = (values: readonly number[]) => values.reduce((a, b) => a + b, 0) / values.length;
 
 /**

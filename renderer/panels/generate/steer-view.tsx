@@ -54,6 +54,8 @@ export function SteerView({ record, molecule = 'other', live = false }: Props) {
   );
 }
 
+const formatValue = (value: number | null) => (value === null ? '–' : formatNumber(value));
+
 interface RivalsProps {
   readonly step: GuidedStep;
   readonly before: GuidedStep | undefined;
@@ -65,7 +67,9 @@ interface RivalsProps {
 /** Those that competed at a step, best first, with the best guess of what each becomes. */
 function Rivals({ step, before, ours, molecule }: RivalsProps) {
   const { values, survivors, parents, guesses, sheet, left } = step;
-  const places = [...values.keys()].sort((a, b) => values[b]! - values[a]! || a - b);
+  const worth = (place: number) => values[place] ?? Number.NEGATIVE_INFINITY;
+  const better = (a: number, b: number) => Number(worth(b) > worth(a)) - Number(worth(a) > worth(b));
+  const places = [...values.keys()].sort((a, b) => better(a, b) || a - b);
   return (
     <ul className={sheet ? 'rivals pictures' : 'rivals'} aria-label={`What competed at step ${step.step}`}>
       {places.map((place) => {
@@ -77,7 +81,7 @@ function Rivals({ step, before, ours, molecule }: RivalsProps) {
           <li key={place} className={wentOn ? 'rival on' : 'rival'} data-testid="rival">
             <span className="number fate">{place === ours ? '◆' : wentOn ? '●' : '○'}</span>
             <span className="number">{`${place + 1}`}</span>
-            <span className="number">{formatNumber(values[place]!)}</span>
+            <span className="number">{formatValue(values[place] ?? null)}</span>
             <span className="quiet small">{[fate, from].filter(Boolean).join(', ')}</span>
             {sheet && <SheetPicture sheet={sheet} at={place} alt={`What ${place + 1} would become`} />}
             {guesses?.[place] && (
