@@ -3,6 +3,7 @@ import { COMBINATIONS } from '#pipelines/rewards/combine.ts';
 import { SAMPLERS, type SamplerName } from '#pipelines/schedulers/names.ts';
 import { type BankPreview, type BankView, bankView, type PlainValues, plainValues } from './bank-contract.ts';
 import { doctorReport, type ModelDoctorReport } from './doctor-schema.ts';
+import { made, madeWith, seed } from './made-contract.ts';
 import {
   type GuidedPlace,
   type GuidedRecord,
@@ -70,22 +71,9 @@ export type Job = z.infer<typeof job>;
 /** A picture of this project to start from and its mask, by hash, and how much of it may change. */
 const startedFrom = z.object({ picture: z.string(), mask: z.string().nullable(), strength: z.number() });
 
-export const sample = z.object({
-  /** Grows with every picture of the project: a short name for long lists. */
-  seq: z.number().int(),
-  id: z.string(),
-  /** SHA-256 of the picture file; its URL is `/blob/<hash>`. */
-  hash: z.string(),
+export const sample = made.extend({
   prompt: z.string(),
   negativePrompt: z.string(),
-  modelId: z.string(),
-  adapterId: z.string().nullable(),
-  seed: z.number().int(),
-  index: z.number().int(),
-  steps: z.number().int(),
-  scheduler: z.string(),
-  eta: z.number(),
-  guidanceScale: z.number(),
   width: z.number().int(),
   height: z.number().int(),
   hasTrajectory: z.boolean(),
@@ -95,10 +83,6 @@ export const sample = z.object({
   clipSkip: z.number().int(),
   starred: z.boolean(),
   tags: z.array(z.string()),
-  /** What rewards said of it, by reward. */
-  scores: z.record(z.string(), z.number()),
-  jobId: z.string(),
-  createdAt: z.string(),
 });
 export type Sample = z.infer<typeof sample>;
 
@@ -331,9 +315,7 @@ const steering = followed.extend({
   options: z.record(z.string(), z.union([z.number(), z.string(), z.boolean(), z.null()])).default({}),
 });
 
-export const generateInput = z.object({
-  modelId: z.string(),
-  adapterId: z.string().nullable().default(null),
+export const generateInput = madeWith.extend({
   /** One prompt per line of the form; `count` pictures each. */
   prompts: z.array(z.string()).min(1).max(1000),
   negativePrompt: z.string().default(''),
@@ -344,11 +326,7 @@ export const generateInput = z.object({
   guidanceScale: z.number().min(0).max(30).default(3),
   /** Layer of CLIP text encoders to read, counted back from the one that the model reads: 1. */
   clipSkip: z.number().int().min(1).max(64).default(1),
-  seed: z
-    .number()
-    .int()
-    .min(0)
-    .max(2 ** 31 - 1),
+  seed,
   /** Keep what tuning needs (every state and its log-probability). Needs eta > 0. */
   keepTrajectories: z.boolean().default(true),
   /** All pictures of one prompt start from the same noise (as D3PO's pairs do). */
@@ -767,11 +745,7 @@ export const procedures = {
       steps: z.number().int().min(1).max(1000).default(30),
       eta: z.number().min(0).max(1).default(0),
       guidanceScale: z.number().min(0).max(30).default(3),
-      seed: z
-        .number()
-        .int()
-        .min(0)
-        .max(2 ** 31 - 1),
+      seed,
     }),
     output: z.object({ job, session }),
   },

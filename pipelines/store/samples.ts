@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { count, flag, json } from './columns.ts';
 import type { Db, Value } from './db.ts';
+import { scoresColumn } from './score-table.ts';
 
 const row = z
   .object({
@@ -77,7 +78,7 @@ const columns = `seq, id, hash, prompt, negative_prompt, model_id, adapter_id, s
   start_picture, start_mask, strength, clip_skip,
   (SELECT json_group_array(name) FROM (SELECT t.name FROM sample_tags m JOIN tags t ON t.id = m.tag
      WHERE m.sample = samples.seq ORDER BY t.name)) AS tags,
-  (SELECT json_group_object(reward, value) FROM sample_rewards WHERE sample = samples.seq) AS scores`;
+  ${scoresColumn('sample')}`;
 
 const purged = z.object({ hash: z.string() });
 

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { count, json } from './columns.ts';
 import type { Db, Value } from './db.ts';
 import { newId } from './ids.ts';
+import { scoresColumn, scoreTable } from './score-table.ts';
 
 const row = z
   .object({
@@ -50,9 +51,9 @@ export type SequenceRow = z.output<typeof row>;
 export type NewSequence = Omit<SequenceRow, 'seq' | 'id' | 'hash' | 'createdAt' | 'scores'>;
 
 const columns = `seq, id, hash, letters, class_name, model_id, adapter_id, seed, idx, steps, scheduler, eta, guidance_scale, job_id,
-  created_at, (SELECT json_group_object(reward, value) FROM sequence_rewards WHERE sequence = sequences.seq) AS scores`;
+  created_at, ${scoresColumn('sequence')}`;
 
-const scored = z.object({ reward: z.string(), count: z.number().int() });
+const own = scoreTable('sequence');
 const unscored = z.object({ seq: z.number().int(), letters: z.string() });
 
 export interface SequenceFilter {
@@ -127,19 +128,8 @@ export const sequences = {
     db.all(row, `SELECT ${columns} FROM sequences WHERE seq IN (SELECT value FROM json_each(?)) ORDER BY seq`, [
       JSON.stringify(seqs),
     ]),
-  putScores: (db: Db, reward: string, values: readonly (readonly [seq: number, value: number])[]): void =>
-    db.tx(() => {
-      for (const [seq, value] of values) {
-        db.run(
-          `INSERT INTO sequence_rewards (reward, sequence, value) SELECT ?, seq, ? FROM sequences WHERE seq = ?
-           ON CONFLICT (reward, sequence) DO UPDATE SET value = excluded.value`,
-          [reward, value, seq],
-        );
-      }
-    }),
-  /** Rewards that have scored some of them, with how many. */
-  rewards: (db: Db): { reward: string; count: number }[] =>
-    db.all(scored, 'SELECT reward, count(*) AS count FROM sequence_rewards GROUP BY reward ORDER BY reward'),
+  putScores: own.put,
+  rewards: own.rewards,
   /** Those that this reward has not scored. */
   unscored: (db: Db, reward: string, seqs: readonly number[]): { seq: number; letters: string }[] =>
     db.all(
