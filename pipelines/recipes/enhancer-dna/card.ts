@@ -60,9 +60,9 @@ ${[
 ## What it is for, and what not
 
 **This is not biology.** The grammar is synthetic: ${MOTIFS.length} consensus motifs of known factors, shortened to their cores (\`motifs.ts\` says how
-they compare with published matrices), in random background with the letter statistics of human DNA; which factor works in which cell line is known, but weights, spacing rules
-and the way they add up are our own choice. It is for learning, demonstrating and testing the steering and tuning of sequence
-models, where the truth is known exactly and so every gain and every exploited reward can be told apart. It is not for
-designing DNA that anyone makes, and says nothing about real cells.
+they compare with published matrices), in random background with the letter statistics of human DNA; which factor works in which
+cell line is known, but weights, spacing rules and the way they add up are our own choice. It is for learning, demonstrating and
+testing the steering and tuning of sequence models, where the truth is known exactly and so every gain and every exploited reward
+can be told apart. It is not for designing DNA that anyone makes, and says nothing about real cells.
 `;
 }
