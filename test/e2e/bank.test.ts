@@ -1,41 +1,14 @@
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { writeTinyMaskedModel } from '#test/support/tiny-sequence-model.ts';
-import { openWindow, type Window } from './support/browser.ts';
-import { buildWindow, type Serving, serve } from './support/serve.ts';
+import { LONG, openSession } from './support/session.ts';
 
 /** Before a reward steers, plain pictures show what it would do. SCREENSHOTS=folder keeps pictures. */
 
-const LONG = 600_000;
-const folder = mkdtempSync(join(tmpdir(), 'northlight-bank-e2e-'));
-const shots = process.env.SCREENSHOTS;
+const session = openSession('bank');
+const { id, folder } = session;
 
-let window: Window;
-let serving: Serving;
-const id = (name: string) => window.page.getByTestId(name);
-
-async function shoot(name: string): Promise<void> {
-  if (shots === undefined) return;
-  mkdirSync(shots, { recursive: true });
-  await id('bank').scrollIntoViewIfNeeded();
-  await window.page.screenshot({ path: join(shots, `${name}.png`) });
-}
-
-beforeAll(async () => {
-  buildWindow();
-  serving = await serve(join(folder, 'project'));
-  window = await openWindow();
-  await window.page.goto(serving.url);
-  await id('generate-start').waitFor();
-}, LONG);
-
-afterAll(async () => {
-  await window?.close();
-  await serving?.stop();
-  rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
-}, LONG);
+const shoot = (name: string) => session.shoot(name, 'bank');
 
 test('plain pictures are made once and show what a strength would do, and what extra work would bring', {
   timeout: LONG,
@@ -56,7 +29,7 @@ test('plain pictures are made once and show what a strength would do, and what e
   await id('bank-ladder-fold').locator('summary').click();
   expect(await id('bank-ladder').getByRole('row').count()).toBe(6);
   await shoot('bank-found');
-  expect(window.complaints).toEqual([]);
+  expect(session.window.complaints).toEqual([]);
 });
 
 test('too much strength is marked, and one click takes the strength that fits', { timeout: LONG }, async () => {
@@ -80,7 +53,7 @@ test('another reward looks at the same pictures, and what is stopped keeps what 
   await id('bank-cancel').click();
   await id('bank-make').waitFor({ timeout: LONG });
   await id('bank-gain').waitFor();
-  expect(window.complaints).toEqual([]);
+  expect(session.window.complaints).toEqual([]);
 });
 
 test('sequences have a bank of their own', { timeout: LONG }, async () => {
@@ -98,5 +71,5 @@ test('sequences have a bank of their own', { timeout: LONG }, async () => {
   await id('bank-ladder-fold').waitFor({ timeout: LONG });
   expect(await id('bank-gain').count()).toBe(0);
   await shoot('bank-sequences');
-  expect(window.complaints).toEqual([]);
+  expect(session.window.complaints).toEqual([]);
 });

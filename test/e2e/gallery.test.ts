@@ -1,56 +1,34 @@
 import { createHash } from 'node:crypto';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test } from 'vitest';
 import { Rng } from '#models/tensor/rng.ts';
 import { encodePng, rasterizeSvg } from '#pipelines/images/images.ts';
 import { sampleAttributes } from '#pipelines/recipes/flora/attributes.ts';
 import { drawFlower } from '#pipelines/recipes/flora/drawing.ts';
 import { openProject } from '#pipelines/store/project.ts';
 import { addManySamples } from '#test/support/many-samples.ts';
-import { openWindow, type Window } from './support/browser.ts';
-import { buildWindow, type Serving, serve } from './support/serve.ts';
+import { LONG, openSession } from './support/session.ts';
 
 /** Ten thousand pictures in a real browser. SCREENSHOTS=folder keeps pictures of what was seen. */
 
+const session = openSession('gallery', {
+  settleMs: 400,
+  before: fill,
+  open: ({ window }) => window.page.setDefaultTimeout(40_000),
+});
+const { id, shoot, rows, project } = session;
 const PICTURES = 10_000;
 /** Distinct files among them: so many drawings, each turned and mirrored in eight ways. */
 const DRAWINGS = 25;
 const SIDE = 192;
-const LONG = 180_000;
-
-const folder = mkdtempSync(join(tmpdir(), 'northlight-gallery-'));
-const project = join(folder, 'project');
-const shots = process.env.SCREENSHOTS;
-
-let window: Window;
-let serving: Serving;
-const id = (name: string) => window.page.getByTestId(name);
-
-async function shoot(name: string): Promise<void> {
-  if (shots === undefined) return;
-  mkdirSync(shots, { recursive: true });
-  await window.page.waitForTimeout(400);
-  await window.page.screenshot({ path: join(shots, `${name}.png`) });
-}
-
-function rows(sql: string): Record<string, unknown>[] {
-  const db = new DatabaseSync(join(project, 'project.sqlite'), { readOnly: true });
-  try {
-    return db.prepare(sql).all() as Record<string, unknown>[];
-  } finally {
-    db.close();
-  }
-}
 
 /** Busy machines are slow. */
 const soon = <T>(look: () => T) => expect.poll(look, { timeout: 60_000 });
 const count = async () => (await id('gallery-count').textContent()) ?? '';
 const search = async (text: string) => id('gallery-search').fill(text);
 const current = () =>
-  window.page.locator('.gallery-tile.current').getAttribute('aria-posinset', { timeout: 5000 }).then(Number);
+  session.window.page.locator('.gallery-tile.current').getAttribute('aria-posinset', { timeout: 5000 }).then(Number);
 
 /** The eight ways to lay a square picture. */
 function* layings(rgb: Uint8Array): Generator<Uint8Array> {
@@ -88,31 +66,18 @@ async function fill(): Promise<void> {
   opened.close();
 }
 
-beforeAll(async () => {
-  buildWindow();
-  [window] = await Promise.all([openWindow(), fill()]);
-  serving = await serve(project);
-  window.page.setDefaultTimeout(40_000);
-}, LONG);
-
 afterEach(() => {
   // The missing file is looked for, and its absence is the browser's to complain about.
-  expect(window.complaints.filter((complaint) => !/404.*\/(thumb|blob)\//.test(complaint))).toEqual([]);
+  expect(session.window.complaints.filter((complaint) => !/404.*\/(thumb|blob)\//.test(complaint))).toEqual([]);
 });
-
-afterAll(async () => {
-  await window?.close();
-  await serving?.stop();
-  rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
-}, LONG);
 
 describe('the gallery with ten thousand pictures', { timeout: LONG }, () => {
   test('opens on the newest of them', async () => {
     // As a reload comes back to it: nothing else has to be read first.
-    await window.page.goto(`${serving.url}#gallery`);
+    await session.window.page.goto(`${session.serving.url}#gallery`);
     await soon(count).toBe('10000 pictures');
-    await soon(() => window.page.locator('.gallery-tile img').count()).toBeGreaterThan(20);
-    await window.page.waitForFunction(() =>
+    await soon(() => session.window.page.locator('.gallery-tile img').count()).toBeGreaterThan(20);
+    await session.window.page.waitForFunction(() =>
       [...document.querySelectorAll<HTMLImageElement>('.gallery-tile img')].every((image) => image.complete),
     );
     await shoot('1-gallery');
@@ -120,20 +85,20 @@ describe('the gallery with ten thousand pictures', { timeout: LONG }, () => {
 
   test('moves by keys, and what the keyboard is at stays in sight', async () => {
     await id('gallery-grid').focus();
-    await window.page.keyboard.press('Home');
+    await session.window.page.keyboard.press('Home');
     await soon(current).toBe(1);
-    await window.page.keyboard.press('ArrowRight');
-    await window.page.keyboard.press('ArrowDown');
+    await session.window.page.keyboard.press('ArrowRight');
+    await session.window.page.keyboard.press('ArrowDown');
     const columns = (await current()) - 2;
     expect(columns).toBeGreaterThan(3);
-    await window.page.keyboard.press('End');
+    await session.window.page.keyboard.press('End');
     await soon(current).toBe(PICTURES);
-    await window.page.keyboard.press('Home');
+    await session.window.page.keyboard.press('Home');
     await soon(current).toBe(1);
   });
 
   test('is searched by words and filters; what is not understood is said', async () => {
-    await window.page.keyboard.press('/');
+    await session.window.page.keyboard.press('/');
     await search('red tul -vase');
     const expected = rows(
       "SELECT count(*) AS n FROM samples WHERE prompt LIKE '%red tulip%' AND prompt NOT LIKE '%vase%'",
@@ -149,14 +114,14 @@ describe('the gallery with ten thousand pictures', { timeout: LONG }, () => {
     await shoot('4-nothing-matches');
     await id('gallery-clear').click();
     await soon(count).toBe('10000 pictures');
-    await window.page.keyboard.press('Escape');
+    await session.window.page.keyboard.press('Escape');
   });
 
   test('is put in order by scores', async () => {
     await id('gallery-order').selectOption('best:brightness');
     const scored = rows('SELECT count(*) AS n FROM sample_rewards')[0]!.n;
     await soon(count).toBe(`${scored} of 10000 have a score by brightness`);
-    await soon(() => window.page.locator('.mark.score').first().textContent()).toBe('1');
+    await soon(() => session.window.page.locator('.mark.score').first().textContent()).toBe('1');
     await shoot('5-by-score');
     await id('gallery-order').selectOption('newest');
     await soon(count).toBe('10000 pictures');
@@ -164,7 +129,7 @@ describe('the gallery with ten thousand pictures', { timeout: LONG }, () => {
 
   // By now the engine has done what it does after its start.
   test('scrolls through without long tasks, and holds only what is in sight', async () => {
-    const seen = await window.page.evaluate(async () => {
+    const seen = await session.window.page.evaluate(async () => {
       const box = document.querySelector('.gallery-scroll')!;
       const tasks: number[] = [];
       const observer = new PerformanceObserver((list) => tasks.push(...list.getEntries().map((e) => e.duration)));
@@ -198,65 +163,65 @@ describe('the gallery with ten thousand pictures', { timeout: LONG }, () => {
         p95: frames[Math.floor(frames.length * 0.95)]!,
       };
     });
-    if (shots !== undefined) console.log(JSON.stringify(seen));
+    if (session.keepsShots) console.log(JSON.stringify(seen));
     expect(seen.tiles).toBeLessThan(150);
     expect(seen.elements).toBeLessThan(1500);
     // A machine that does other things too may stall a frame or two.
     expect(seen.tasks.filter((ms) => ms > 100).length).toBeLessThanOrEqual(2);
-    await soon(() => window.page.locator('.gallery-tile img').count()).toBeGreaterThan(20);
+    await soon(() => session.window.page.locator('.gallery-tile img').count()).toBeGreaterThan(20);
     await shoot('2-scrolled-to-the-end');
   });
 
   test('stars and tags what is selected, with completion', async () => {
     await id('gallery-grid').focus();
-    await window.page.keyboard.press('Home');
-    await window.page.keyboard.press('x');
-    for (let i = 0; i < 3; i++) await window.page.keyboard.press('Shift+ArrowRight');
+    await session.window.page.keyboard.press('Home');
+    await session.window.page.keyboard.press('x');
+    for (let i = 0; i < 3; i++) await session.window.page.keyboard.press('Shift+ArrowRight');
     expect(await id('gallery-selected').textContent()).toBe('4 selected');
-    await window.page.keyboard.press('s');
+    await session.window.page.keyboard.press('s');
     const first = `seq > ${PICTURES - 4}`;
     await soon(() => rows(`SELECT seq FROM samples WHERE ${first} AND starred = 1`).length).toBe(4);
-    await window.page.keyboard.press('t');
+    await session.window.page.keyboard.press('t');
     await id('tag-input').fill('fav');
-    await window.page.keyboard.press('Tab');
+    await session.window.page.keyboard.press('Tab');
     expect(await id('tag-input').inputValue()).toBe('favourite');
-    await window.page.keyboard.press('Enter');
+    await session.window.page.keyboard.press('Enter');
     await soon(() => rows(`SELECT 1 FROM sample_tags WHERE tag = 1 AND sample > ${PICTURES - 4}`).length).toBe(4);
     await shoot('6-tags');
-    await window.page.keyboard.press('Escape');
+    await session.window.page.keyboard.press('Escape');
     await id('tag-dialog').waitFor({ state: 'detached' });
-    await window.page.keyboard.press('Escape');
+    await session.window.page.keyboard.press('Escape');
     expect(await id('gallery-selected').count()).toBe(0);
   });
 
   test('shows everything about a picture, and its settings are taken over', async () => {
-    await window.page.keyboard.press('Home');
-    await window.page.keyboard.press('Enter');
+    await session.window.page.keyboard.press('Home');
+    await session.window.page.keyboard.press('Enter');
     await id('gallery-detail').waitFor();
     await shoot('7-detail');
-    await window.page.keyboard.press('?');
+    await session.window.page.keyboard.press('?');
     await id('shortcut-help').waitFor();
     await shoot('7-keys');
-    await window.page.keyboard.press('Escape');
+    await session.window.page.keyboard.press('Escape');
     await id('theme-switch').click();
     await id('theme-switch').click();
     await shoot('8-dark');
     await id('theme-switch').click();
     await id('gallery-grid').focus();
     const seed = rows(`SELECT seed FROM samples WHERE seq = ${PICTURES}`)[0]!.seed;
-    await window.page.keyboard.press('r');
+    await session.window.page.keyboard.press('r');
     await soon(() => id('seed').inputValue()).toBe(String(seed));
     await id('rail-gallery').click();
     await id('gallery-grid').focus();
-    await window.page.keyboard.press('Enter');
+    await session.window.page.keyboard.press('Enter');
   });
 
   test('throws pictures away and brings them back to where they were', async () => {
-    await window.page.keyboard.press('Home');
-    await window.page.keyboard.press('ArrowRight');
-    await window.page.keyboard.press('x');
-    await window.page.keyboard.press('Shift+ArrowRight');
-    await window.page.keyboard.press('Delete');
+    await session.window.page.keyboard.press('Home');
+    await session.window.page.keyboard.press('ArrowRight');
+    await session.window.page.keyboard.press('x');
+    await session.window.page.keyboard.press('Shift+ArrowRight');
+    await session.window.page.keyboard.press('Delete');
     await soon(count).toBe('9998 pictures');
     await search('in:trash');
     await soon(count).toBe('2 pictures');
@@ -264,21 +229,21 @@ describe('the gallery with ten thousand pictures', { timeout: LONG }, () => {
     await id('gallery-clear').click();
     await soon(count).toBe('9998 pictures');
     await id('gallery-grid').focus();
-    await window.page.keyboard.press('Control+z');
+    await session.window.page.keyboard.press('Control+z');
     await soon(count).toBe('10000 pictures');
     expect(rows('SELECT seq FROM samples WHERE trashed_at IS NOT NULL')).toEqual([]);
     await soon(current).toBe(2);
   });
 
   test('scores what is selected in a job, and finds it by its score', async () => {
-    await window.page.keyboard.press('Home');
-    await window.page.keyboard.press('x');
-    await window.page.keyboard.press('Shift+ArrowRight');
+    await session.window.page.keyboard.press('Home');
+    await session.window.page.keyboard.press('x');
+    await session.window.page.keyboard.press('Shift+ArrowRight');
     await id('gallery-score').click();
     await id('score-reward').selectOption('warmth');
     await shoot('10-score');
     await id('score-start').click();
-    await window.page.keyboard.press('Escape');
+    await session.window.page.keyboard.press('Escape');
     await soon(() => rows("SELECT value FROM sample_rewards WHERE reward = 'warmth'").length).toBe(2);
     await search('reward:warmth');
     await soon(count).toBe('2 pictures');
@@ -296,7 +261,7 @@ describe('the gallery with ten thousand pictures', { timeout: LONG }, () => {
     await id('generate-start').click();
     await id('rail-gallery').click();
     const box = id('gallery-grid');
-    const atTop = () => window.page.locator('.gallery-tile').first().getAttribute('id');
+    const atTop = () => session.window.page.locator('.gallery-tile').first().getAttribute('id');
     const newest = await atTop();
     await box.evaluate((element) => element.scrollTo(0, 5000));
     await soon(atTop).not.toBe(newest);
@@ -315,7 +280,7 @@ describe('the gallery with ten thousand pictures', { timeout: LONG }, () => {
     const expected = rows("SELECT count(*) AS n FROM samples WHERE prompt LIKE '%red tulip in a vase%'")[0]!.n;
     await soon(count).toBe(`${expected} pictures`);
     await id('gallery-grid').focus();
-    await window.page.keyboard.press('Control+a');
+    await session.window.page.keyboard.press('Control+a');
     await id('gallery-rank').click();
     await id('vote-left').waitFor();
     await shoot('12-rank');

@@ -1,74 +1,37 @@
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { openWindow, type Window } from './support/browser.ts';
-import { buildWindow, type Serving, serve } from './support/serve.ts';
+import { afterEach, describe, expect, test } from 'vitest';
+import { serve } from './support/serve.ts';
+import { LONG, openSession } from './support/session.ts';
 
 /**
  * The whole loop as a person goes through it: `northlight serve` on a new project, the built window in a real browser, the
  * bundled model. SCREENSHOTS=folder keeps a picture of every place.
  */
 
+const session = openSession('loop', { settleMs: 200, open: () => {} });
+const { id, shoot, rows, project } = session;
 const PROMPTS = ['a red tulip with two leaves in a vase on a cream background', 'a white lily on a navy background'];
 const HELD_OUT = ['a blue daisy', 'a red rose in a vase', 'a purple bellflower on a mint background', 'a yellow poppy'];
-const LONG = 600_000;
 
-const folder = mkdtempSync(join(tmpdir(), 'northlight-loop-'));
-const project = join(folder, 'project');
-const shots = process.env.SCREENSHOTS;
-
-let window: Window;
-let serving: Serving;
 /** Engines that were ended: that nobody answers there is the browser's own complaint. */
 const gone: string[] = [];
-const id = (name: string) => window.page.getByTestId(name);
-
-async function shoot(name: string): Promise<void> {
-  if (shots === undefined) return;
-  mkdirSync(shots, { recursive: true });
-  await window.page.waitForTimeout(200);
-  await window.page.screenshot({ path: join(shots, `${name}.png`) });
-}
 
 /** Presses a key that answers the question, and waits until the engine has the answer and the next question is there. */
 async function answer(key: string, count: () => Promise<boolean>): Promise<void> {
-  await window.page.keyboard.press(key);
+  await session.window.page.keyboard.press(key);
   await expect.poll(count, { timeout: 120_000 }).toBe(true);
 }
-
-/** Rows of the project's database, read beside the engine. */
-function rows(sql: string): Record<string, unknown>[] {
-  const db = new DatabaseSync(join(project, 'project.sqlite'), { readOnly: true });
-  try {
-    return db.prepare(sql).all() as Record<string, unknown>[];
-  } finally {
-    db.close();
-  }
-}
-
-beforeAll(async () => {
-  buildWindow();
-  serving = await serve(project);
-  window = await openWindow();
-}, LONG);
 
 afterEach(() => {
   const ofGone = (complaint: string) =>
     /ERR_CONNECTION/.test(complaint) && gone.some((host) => complaint.includes(host));
-  expect(window.complaints.filter((complaint) => !ofGone(complaint))).toEqual([]);
+  expect(session.window.complaints.filter((complaint) => !ofGone(complaint))).toEqual([]);
 });
-
-afterAll(async () => {
-  await window?.close();
-  await serving?.stop();
-  rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
-}, LONG);
 
 describe('generate, rank, tune, compare', { timeout: LONG }, () => {
   test('the printed address opens the window, connected and empty', async () => {
-    await window.page.goto(serving.url);
+    await session.window.page.goto(session.serving.url);
     await id('generate-start').waitFor();
     for (const place of ['rank', 'tune', 'compare', 'models', 'generate']) {
       await id(`rail-${place}`).click();
@@ -93,7 +56,7 @@ describe('generate, rank, tune, compare', { timeout: LONG }, () => {
     }
     await id('result').first().click();
     await shoot('2-detail');
-    await window.page.keyboard.press('Escape');
+    await session.window.page.keyboard.press('Escape');
   });
 
   test('pictures are ranked by keyboard, and an undone vote is asked again', async () => {
@@ -110,16 +73,16 @@ describe('generate, rank, tune, compare', { timeout: LONG }, () => {
     await answer('Control+z', votes(keys.length - 1));
     await answer('ArrowRight', votes(keys.length));
     await answer('ArrowDown', votes(keys.length + 1));
-    await window.page.waitForTimeout(600);
+    await session.window.page.waitForTimeout(600);
     await shoot('3-rank');
     expect(rows('SELECT seq FROM votes WHERE voided_at IS NULL')).toHaveLength(8);
     expect(rows('SELECT seq FROM votes WHERE voided_at IS NOT NULL')).toHaveLength(1);
   });
 
   test('every vote that the window was told is stored is in the project', () => {
-    expect(window.acknowledged).toHaveLength(9);
+    expect(session.window.acknowledged).toHaveLength(9);
     const stored = rows('SELECT trial_id FROM votes').map((row) => row.trial_id);
-    expect(stored).toEqual(expect.arrayContaining(window.acknowledged));
+    expect(stored).toEqual(expect.arrayContaining(session.window.acknowledged));
   });
 
   test('the model is tuned from the votes, with chart, pictures of the same seeds, and a verified adapter', async () => {
@@ -130,11 +93,11 @@ describe('generate, rank, tune, compare', { timeout: LONG }, () => {
     await shoot('4-tune-form');
     await id('tune-start').click();
     await id('run-view').waitFor();
-    await window.page.locator('[data-testid=strip] img').first().waitFor({ timeout: LONG });
-    await window.page.locator('.chart path, .chart polyline').first().waitFor({ timeout: LONG });
+    await session.window.page.locator('[data-testid=strip] img').first().waitFor({ timeout: LONG });
+    await session.window.page.locator('.chart path, .chart polyline').first().waitFor({ timeout: LONG });
     await shoot('4-tune-running');
     await id('compare-with-base').waitFor({ timeout: LONG });
-    await window.page.locator('.centre').evaluate((e) => e.scrollTo(0, 0));
+    await session.window.page.locator('.centre').evaluate((e) => e.scrollTo(0, 0));
     await shoot('4-tuned');
     const [adapter] = rows('SELECT path, verified_difference FROM adapters');
     expect(adapter!.verified_difference).toBeLessThan(1e-5);
@@ -151,7 +114,7 @@ describe('generate, rank, tune, compare', { timeout: LONG }, () => {
     await id('compare-with-base').click();
     await id('compare-prompts').fill(HELD_OUT.join('\n'));
     await id('compare-per-prompt').fill('1');
-    await window.page.getByText('More settings').click();
+    await session.window.page.getByText('More settings').click();
     await id('compare-steps').fill('6');
     await shoot('5-compare-form');
     await id('compare-start').click();
@@ -164,7 +127,7 @@ describe('generate, rank, tune, compare', { timeout: LONG }, () => {
         n === HELD_OUT.length
           ? (await id('compare-result').count()) === 1
           : (await id('compare-count').textContent())?.startsWith(`${n} `) === true &&
-            (await window.page.locator('.pressed').count()) === 0,
+            (await session.window.page.locator('.pressed').count()) === 0,
       );
     }
     expect(await id('win-rate').textContent()).toMatch(/^\d+%$/);
@@ -191,7 +154,7 @@ describe('when something ends in the middle', { timeout: LONG }, () => {
 
   test('a compute process killed in the middle leaves a paused job, and resuming finishes it', async () => {
     await startLongJob(2);
-    const pids = serving.computePids();
+    const pids = session.serving.computePids();
     expect(pids.length).toBeGreaterThan(0);
     for (const pid of pids) process.kill(pid, 'SIGKILL');
     const job = id('job').first();
@@ -211,7 +174,7 @@ describe('when something ends in the middle', { timeout: LONG }, () => {
 
   test('a page reloaded in the middle of a job shows the job again and its pictures arrive', async () => {
     await startLongJob(3);
-    await window.page.reload();
+    await session.window.page.reload();
     await id('generate-start').waitFor();
     await expect.poll(() => id('result').count(), { timeout: LONG }).toBeGreaterThan(0);
     await shoot('8-reloaded');
@@ -220,19 +183,21 @@ describe('when something ends in the middle', { timeout: LONG }, () => {
 
   test('Ctrl-C while a job runs ends with a paused job; the next start shows it', async () => {
     await startLongJob(4);
-    expect(await serving.stop()).toBe(130);
+    expect(await session.serving.stop()).toBe(130);
     expect(rows("SELECT state FROM jobs WHERE state NOT IN ('done')")).toEqual([{ state: 'paused' }]);
-    expect(serving.errors()).not.toMatch(/\n\s+at /);
-    gone.push(new URL(serving.url).host);
-    serving = await serve(project);
-    await window.page.goto(serving.url);
+    expect(session.serving.errors()).not.toMatch(/\n\s+at /);
+    gone.push(new URL(session.serving.url).host);
+    session.serving = await serve(project);
+    await session.window.page.goto(session.serving.url);
     await id('queue-toggle').click();
     await expect.poll(() => id('job').first().getAttribute('data-state'), { timeout: LONG }).toBe('paused');
     await shoot('9-restarted');
   });
 
   test('nothing was requested from elsewhere', () => {
-    const hosts = new Set(window.requests.map((url) => new URL(url)).map((u) => `${u.protocol}//${u.hostname}`));
+    const hosts = new Set(
+      session.window.requests.map((url) => new URL(url)).map((u) => `${u.protocol}//${u.hostname}`),
+    );
     expect([...hosts].sort()).toEqual(['http://127.0.0.1', 'ws://127.0.0.1']);
   });
 });

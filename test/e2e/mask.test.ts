@@ -1,74 +1,49 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { decodeImage, encodePng, tensorToRgb } from '#pipelines/images/images.ts';
 import { readInitialPicture, readMask } from '#pipelines/sampling/initial-picture.ts';
-import { openWindow, type Window } from './support/browser.ts';
-import { buildWindow, type Serving, serve } from './support/serve.ts';
+import { LONG, openSession } from './support/session.ts';
 
 /** Painting a mask in a real browser, and what becomes of it. SCREENSHOTS=folder keeps pictures of what was seen. */
 
-const LONG = 300_000;
+const session = openSession('mask', {
+  before: async () => {
+    // Half as wide again as what the model makes: a quarter of it is cut off.
+    const [width, height] = [96, 64];
+    const rgb = Uint8Array.from({ length: width * height * 3 }, (_, i) => {
+      const [x, y] = [Math.floor(i / 3) % width, Math.floor(i / 3 / width)];
+      return [2 * x, 3 * y, (x * y) % 256][i % 3]!;
+    });
+    writeFileSync(wide, await encodePng(rgb, width, height));
+  },
+});
+const { id, shoot, rows, folder, project } = session;
 /** Of the bundled model. */
 const SIZE = { width: 64, height: 64 };
-const folder = mkdtempSync(join(tmpdir(), 'northlight-mask-'));
-const project = join(folder, 'project');
 const wide = join(folder, 'wide.png');
 
-let window: Window;
-let serving: Serving;
-const shots = process.env.SCREENSHOTS;
-const id = (name: string) => window.page.getByTestId(name);
 const share = async () => (await id('mask-share').textContent()) ?? '';
 const percent = async () => Number(/\d+/.exec(await share())?.[0]);
-
-async function shoot(name: string): Promise<void> {
-  if (shots === undefined) return;
-  mkdirSync(shots, { recursive: true });
-  await window.page.screenshot({ path: join(shots, `${name}.png`) });
-}
 
 /** Draws a line over the stage, from and to in shares of its sides. */
 async function drag(from: readonly [number, number], to: readonly [number, number]): Promise<void> {
   const box = (await id('mask-stage').boundingBox())!;
   const at = ([x, y]: readonly [number, number]) => [box.x + x * box.width, box.y + y * box.height] as const;
-  const { mouse } = window.page;
+  const { mouse } = session.window.page;
   await mouse.move(...at(from));
   await mouse.down();
   await mouse.move(...at(to), { steps: 5 });
   await mouse.up();
 }
 
-function newest(): { hash: string; start_picture: string; start_mask: string; strength: number } {
-  const db = new DatabaseSync(join(project, 'project.sqlite'), { readOnly: true });
-  try {
-    return db.prepare('SELECT * FROM samples ORDER BY seq DESC LIMIT 1').get() as ReturnType<typeof newest>;
-  } finally {
-    db.close();
-  }
+interface Row {
+  readonly hash: string;
+  readonly start_picture: string;
+  readonly start_mask: string;
+  readonly strength: number;
 }
-
-beforeAll(async () => {
-  // Half as wide again as what the model makes: a quarter of it is cut off.
-  const [width, height] = [96, 64];
-  const rgb = Uint8Array.from({ length: width * height * 3 }, (_, i) => {
-    const [x, y] = [Math.floor(i / 3) % width, Math.floor(i / 3 / width)];
-    return [2 * x, 3 * y, (x * y) % 256][i % 3]!;
-  });
-  writeFileSync(wide, await encodePng(rgb, width, height));
-  buildWindow();
-  serving = await serve(project);
-  window = await openWindow();
-  await window.page.goto(serving.url);
-}, LONG);
-
-afterAll(async () => {
-  await window?.close();
-  await serving?.stop();
-  rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
-}, LONG);
+const newest = () => rows('SELECT * FROM samples ORDER BY seq DESC LIMIT 1')[0] as unknown as Row;
 
 describe('a mask', { timeout: LONG }, () => {
   test('is painted over a picture from a file, with brush, eraser, undo and redo, by pointer and by keys', async () => {
@@ -83,7 +58,7 @@ describe('a mask', { timeout: LONG }, () => {
     await expect.poll(percent).toBeGreaterThan(painted);
     const both = await percent();
     await shoot('1-painted');
-    const { keyboard } = window.page;
+    const { keyboard } = session.window.page;
     await keyboard.press('Control+z');
     await expect.poll(percent).toBe(painted);
     await keyboard.press('Control+Shift+z');
@@ -158,7 +133,7 @@ describe('a mask', { timeout: LONG }, () => {
     await id('reproduction').waitFor();
     expect(await id('reproduction').textContent()).toMatch(/Identical, to the last byte/);
     await shoot('4-known');
-    await window.page.getByRole('button', { name: 'Use these settings' }).click();
+    await session.window.page.getByRole('button', { name: 'Use these settings' }).click();
     await id('mask-open').click();
     await expect.poll(percent).toBeGreaterThan(8);
     await shoot('5-taken-over');
@@ -168,6 +143,6 @@ describe('a mask', { timeout: LONG }, () => {
     await id('generate-start').click();
     await expect.poll(() => newest().hash, { timeout: LONG }).not.toBe(before.hash);
     expect(newest().start_mask).toBe(before.start_mask);
-    expect(window.complaints).toEqual([]);
+    expect(session.window.complaints).toEqual([]);
   });
 });

@@ -1,27 +1,14 @@
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { readModel } from '#models/onnx/read.ts';
 import { sd1Files, writeFolder } from '#test/models/families/tiny-folders.ts';
-import { openWindow, type Window } from './support/browser.ts';
-import { buildWindow, type Serving, serve } from './support/serve.ts';
+import { LONG, openSession } from './support/session.ts';
 
 /** Adding models in a real browser. SCREENSHOTS=folder keeps pictures of what was seen. */
 
-const LONG = 300_000;
-const folder = mkdtempSync(join(tmpdir(), 'northlight-models-'));
-const shots = process.env.SCREENSHOTS;
-let window: Window;
-let serving: Serving;
-const id = (name: string) => window.page.getByTestId(name);
-const card = (name: string) => window.page.getByRole('article', { name, exact: true });
-
-async function shoot(name: string): Promise<void> {
-  if (shots === undefined) return;
-  mkdirSync(shots, { recursive: true });
-  await window.page.screenshot({ path: join(shots, `${name}.png`), fullPage: true });
-}
+const session = openSession('models', { fullPage: true });
+const { id, shoot, folder } = session;
+const card = (name: string) => session.window.page.getByRole('article', { name, exact: true });
 
 /** Stable Diffusion 1 in a few thousand weights, whose text encoder gives the states of its layers. */
 const written = (name: string) =>
@@ -30,19 +17,6 @@ const written = (name: string) =>
     'text_encoder/model.onnx': readModel('test/golden/clip-skip/encoder-17.onnx'),
     'text_encoder/config.json': { max_position_embeddings: 12 },
   });
-
-beforeAll(async () => {
-  buildWindow();
-  serving = await serve(join(folder, 'project'));
-  window = await openWindow();
-  await window.page.goto(serving.url);
-}, LONG);
-
-afterAll(async () => {
-  await window?.close();
-  await serving?.stop();
-  rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
-}, LONG);
 
 async function add(path: string): Promise<void> {
   await id('model-path').fill(path);
@@ -73,15 +47,15 @@ test('a clip skip is offered by a model that has the layers, and is known of its
   await id('prompts').fill('red cat');
   await id('count').fill('1');
   await id('steps').fill('3');
-  await window.page.getByText('More settings').click();
+  await session.window.page.getByText('More settings').click();
   await id('clip-skip').fill('2');
   await shoot('2-clip-skip');
   await id('generate-start').click();
   await expect.poll(() => id('result').count(), { timeout: LONG }).toBe(1);
   await id('result').first().click();
   await id('sample-detail').getByText('Clip skip').waitFor();
-  await window.page.keyboard.press('Escape');
+  await session.window.page.keyboard.press('Escape');
   await id('model-select').selectOption('model-bundled-flora');
   expect(await id('clip-skip').count()).toBe(0);
-  expect(window.complaints).toEqual([]);
+  expect(session.window.complaints).toEqual([]);
 });

@@ -1,44 +1,20 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { encodePng } from '#pipelines/images/images.ts';
-import { openWindow, type Window } from './support/browser.ts';
-import { buildWindow, type Serving, serve } from './support/serve.ts';
+import { LONG, openSession } from './support/session.ts';
 
 /** Settings of a picture fill the form and a picture is made again, in the built window in a real browser. SCREENSHOTS=folder keeps both. */
 
-const LONG = 600_000;
-const folder = mkdtempSync(join(tmpdir(), 'northlight-recall-'));
+const session = openSession('recall', {
+  before: async () => {
+    const parameters =
+      'a white lily\nNegative prompt: a red tulip\nSteps: 2, Sampler: DPM++ 2M Karras, CFG scale: 2.5, Seed: 77, Size: 512x512, Model: Flora';
+    writeFileSync(foreign, await encodePng(new Uint8Array(3), 1, 1, { parameters }));
+  },
+});
+const { id, shoot, folder } = session;
 const foreign = join(folder, 'foreign.png');
-
-let window: Window;
-let serving: Serving;
-const shots = process.env.SCREENSHOTS;
-const id = (name: string) => window.page.getByTestId(name);
-
-async function shoot(name: string): Promise<void> {
-  if (shots === undefined) return;
-  mkdirSync(shots, { recursive: true });
-  await window.page.screenshot({ path: join(shots, `${name}.png`) });
-}
-
-beforeAll(async () => {
-  const parameters =
-    'a white lily\nNegative prompt: a red tulip\nSteps: 2, Sampler: DPM++ 2M Karras, CFG scale: 2.5, Seed: 77, Size: 512x512, Model: Flora';
-  writeFileSync(foreign, await encodePng(new Uint8Array(3), 1, 1, { parameters }));
-  buildWindow();
-  serving = await serve(join(folder, 'project'));
-  window = await openWindow();
-  await window.page.goto(serving.url);
-  await id('generate-start').waitFor();
-}, LONG);
-
-afterAll(async () => {
-  await window?.close();
-  await serving?.stop();
-  rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
-}, LONG);
 
 describe('a picture', { timeout: LONG }, () => {
   test('of another program fills the form, says what it could not, and can be undone', async () => {
@@ -57,7 +33,7 @@ describe('a picture', { timeout: LONG }, () => {
 
   test('that is dropped anywhere is read as well, and one without settings says so', async () => {
     const drop = (bytes: number[]) =>
-      window.page.evaluate((content) => {
+      session.window.page.evaluate((content) => {
         const data = new DataTransfer();
         data.items.add(new File([new Uint8Array(content)], 'p.png', { type: 'image/png' }));
         document.body.dispatchEvent(new DragEvent('drop', { dataTransfer: data, bubbles: true, cancelable: true }));
@@ -81,6 +57,6 @@ describe('a picture', { timeout: LONG }, () => {
     await id('reproduction').waitFor();
     expect(await id('reproduction').textContent()).toMatch(/Identical, to the last byte/);
     await shoot('2-reproduced');
-    expect(window.complaints).toEqual([]);
+    expect(session.window.complaints).toEqual([]);
   });
 });

@@ -1,7 +1,6 @@
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { Rng } from '#models/tensor/rng.ts';
 import { parseFasta } from '#pipelines/sequences/sequence-files.ts';
 import { jobs } from '#pipelines/store/jobs.ts';
@@ -9,21 +8,15 @@ import { models } from '#pipelines/store/models.ts';
 import { openProject } from '#pipelines/store/project.ts';
 import { sequences } from '#pipelines/store/sequences.ts';
 import { writeTinyMaskedModel } from '#test/support/tiny-sequence-model.ts';
-import { openWindow, type Window } from './support/browser.ts';
-import { buildWindow, type Serving, serve } from './support/serve.ts';
+import { eventually, LONG, openSession } from './support/session.ts';
 
 /** A model of sequences in the window, from its folder to a FASTA file. SCREENSHOTS=folder keeps pictures. */
 
-const LONG = 600_000;
+const session = openSession('sequences', { fullPage: true, before: fill });
+const { id, shoot, folder, project } = session;
 const COUNT = 20;
 const LENGTH = 60;
-const folder = mkdtempSync(join(tmpdir(), 'northlight-sequences-'));
-const project = join(folder, 'project');
-const shots = process.env.SCREENSHOTS;
 
-let window: Window;
-let serving: Serving;
-const id = (name: string) => window.page.getByTestId(name);
 const gc = (letters: string) => [...letters].filter((letter) => 'GC'.includes(letter)).length / letters.length;
 /** Letters of the rows in sight, from the top. */
 const rows = async () => {
@@ -35,15 +28,6 @@ const rows = async () => {
   );
   return all.sort((a, b) => a.y - b.y).map(({ letters }) => letters);
 };
-
-/** Busy machines are slow. */
-const eventually = (what: () => unknown) => expect.poll(what, { timeout: 120_000 });
-
-async function shoot(name: string): Promise<void> {
-  if (shots === undefined) return;
-  mkdirSync(shots, { recursive: true });
-  await window.page.screenshot({ path: join(shots, `${name}.png`), fullPage: true });
-}
 
 const MANY = 10_000;
 
@@ -73,21 +57,6 @@ function fill(): void {
   filled.close();
 }
 
-beforeAll(async () => {
-  fill();
-  buildWindow();
-  serving = await serve(project);
-  window = await openWindow();
-  await window.page.goto(serving.url);
-  await id('generate-start').waitFor();
-}, LONG);
-
-afterAll(async () => {
-  await window?.close();
-  await serving?.stop();
-  rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
-}, LONG);
-
 test('a folder with a model of sequences is added, and Generate asks for a class in place of a prompt', {
   timeout: LONG,
 }, async () => {
@@ -95,7 +64,7 @@ test('a folder with a model of sequences is added, and Generate asks for a class
   await id('rail-models').click();
   await id('model-path').fill(tiny);
   await id('model-add').click();
-  await window.page.getByRole('heading', { name: 'enhancers' }).waitFor();
+  await session.window.page.getByRole('heading', { name: 'enhancers' }).waitFor();
   await id('rail-generate').click();
   await id('model-select').selectOption({ label: 'enhancers' });
   await id('class-select').selectOption('K562');
@@ -117,7 +86,7 @@ test('guided sequences: the cost before, each step while, scores, logo and track
   await eventually(() => id('sequence-count').textContent()).toBe(`${COUNT} sequences`);
   await id('sequence-logo').waitFor();
   await id('sequence-list').focus();
-  await window.page.keyboard.press('ArrowDown');
+  await session.window.page.keyboard.press('ArrowDown');
   await id('sequence-tracks').waitFor();
   await id('steer-view').waitFor();
   expect(await id('rival').count()).toBe(4);
@@ -141,9 +110,9 @@ test('selected sequences go into a FASTA file that reads back as they are; anoth
 }, async () => {
   const best = (await rows()).slice(0, 3);
   await id('sequence-list').focus();
-  for (const key of ['Home', 'Shift+ArrowDown', 'Shift+ArrowDown']) await window.page.keyboard.press(key);
+  for (const key of ['Home', 'Shift+ArrowDown', 'Shift+ArrowDown']) await session.window.page.keyboard.press(key);
   await eventually(() => id('sequence-subject').textContent()).toBe('3 selected:');
-  await window.page.keyboard.press('e');
+  await session.window.page.keyboard.press('e');
   const exports = join(project, 'exports');
   const files = () => {
     try {
@@ -156,7 +125,7 @@ test('selected sequences go into a FASTA file that reads back as they are; anoth
   const [file = ''] = files();
   const read = parseFasta(readFileSync(join(exports, file), 'utf8'), file).map(({ sequence }) => sequence);
   expect(read.sort()).toEqual(best.sort());
-  await window.page.keyboard.press('Escape');
+  await session.window.page.keyboard.press('Escape');
   await id('score-reward').fill('motif:TGASTCA');
   await id('score-start').click();
   await id('sort-motif:TGASTCA').waitFor({ timeout: LONG });
@@ -178,10 +147,10 @@ test(`of ${MANY} rows only those in sight exist, and the last one is a key away`
   await eventually(() => id('sequence-count').textContent()).toBe(`${MANY} sequences`);
   await id('sequence-list').focus();
   const begun = performance.now();
-  await window.page.keyboard.press('End');
-  await window.page.locator('.sequence-row.current', { hasText: String(MANY - 1) }).waitFor();
-  if (shots !== undefined) console.log(`End of ${MANY} rows: ${Math.round(performance.now() - begun)} ms`);
+  await session.window.page.keyboard.press('End');
+  await session.window.page.locator('.sequence-row.current', { hasText: String(MANY - 1) }).waitFor();
+  if (session.keepsShots) console.log(`End of ${MANY} rows: ${Math.round(performance.now() - begun)} ms`);
   expect(await id('sequence').count()).toBeLessThan(60);
   await shoot('sequence-many');
-  expect(window.complaints).toEqual([]);
+  expect(session.window.complaints).toEqual([]);
 });

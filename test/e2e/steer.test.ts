@@ -1,40 +1,12 @@
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { tinyFolder } from '#test/models/families/tiny-folders.ts';
-import { openWindow, type Window } from './support/browser.ts';
-import { buildWindow, type Serving, serve } from './support/serve.ts';
+import { LONG, openSession } from './support/session.ts';
 
 /** A reward steers pictures in the window, and the form follows the model in hand. SCREENSHOTS=folder keeps pictures. */
 
-const LONG = 600_000;
-const folder = mkdtempSync(join(tmpdir(), 'northlight-steer-'));
-const shots = process.env.SCREENSHOTS;
-
-let window: Window;
-let serving: Serving;
-const id = (name: string) => window.page.getByTestId(name);
-
-async function shoot(name: string): Promise<void> {
-  if (shots === undefined) return;
-  mkdirSync(shots, { recursive: true });
-  await window.page.screenshot({ path: join(shots, `${name}.png`) });
-}
-
-beforeAll(async () => {
-  buildWindow();
-  serving = await serve(join(folder, 'project'));
-  window = await openWindow();
-  await window.page.goto(serving.url);
-  await id('generate-start').waitFor();
-}, LONG);
-
-afterAll(async () => {
-  await window?.close();
-  await serving?.stop();
-  rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
-}, LONG);
+const session = openSession('steer');
+const { id, shoot, folder } = session;
 
 test('a reward steers: the cost is told before, the chart while it runs, the reward on each picture after', {
   timeout: LONG,
@@ -60,10 +32,48 @@ test('a reward steers: the cost is told before, the chart while it runs, the rew
   await shoot('steer-done');
 });
 
+test('two rewards: the keyboard adds one, plain pictures put them on one scale, and each has a column and a chart', {
+  timeout: LONG,
+}, async () => {
+  const { page } = session.window;
+  expect(await id('steer-teach').textContent()).toMatch(/^Warmth alone .* at the price of all else/);
+  await id('steer-add').focus();
+  await page.keyboard.press('Enter');
+  await expect.poll(() => page.evaluate(() => document.activeElement?.getAttribute('data-testid'))).toBe('steer-by-2');
+  await id('steer-by-2').selectOption('contrast');
+  await id('steer-weight-2').fill('0.5');
+  await id('steer-combine').selectOption('krc');
+  await id('bank-calibration').waitFor();
+  expect(await id('bank-calibration').textContent()).toMatch(/begins with 64 plain pictures .*\(256 runs/);
+  await shoot('steer-several', 'steer-combine');
+  await id('generate-start').click();
+  await expect.poll(() => id('generate-progress').textContent()).toMatch(/of 64, to put the rewards on one scale/);
+  await shoot('steer-calibrating');
+  await expect.poll(() => id('tile-score').count(), { timeout: LONG }).toBe(6);
+  expect(await id('tile-score').allTextContents()).toEqual(
+    expect.arrayContaining(['contrast', 'warmth', 'Together (krc)'].map((name) => expect.stringContaining(name))),
+  );
+  await expect.poll(() => id('reward-chart').count()).toBe(3);
+  await expect.poll(() => id('reward-chart').first().textContent()).toMatch(/Contrast.* on average, plain /);
+  await id('result-order').selectOption('warmth');
+  const warmth = async () =>
+    (await id('tile-score').allTextContents())
+      .filter((text) => text.startsWith('warmth'))
+      .map((text) => Number(text.replace('−', '-').replace(/^warmth /, '')));
+  const shown = await warmth();
+  expect(shown).toEqual([...shown].sort((a, b) => b - a));
+  await shoot('steer-several-done');
+  await page.reload();
+  await id('steer-by-2').waitFor();
+  expect([await id('steer-by-2').inputValue(), await id('steer-weight-2').inputValue()]).toEqual(['contrast', '0.5']);
+  await id('steer-remove-2').click();
+  expect(await id('steer-weight-1').count()).toBe(0);
+});
+
 test('a picture of the gallery becomes the start, and steering makes way for it', { timeout: LONG }, async () => {
   await id('rail-gallery').click();
   await id('gallery-tile').first().waitFor();
-  await window.page.keyboard.press('u');
+  await session.window.page.keyboard.press('u');
   await id('start-picture').waitFor();
   expect(await id('steer-by').inputValue()).toBe('');
   await shoot('steer-start-picture');
@@ -84,5 +94,5 @@ test('the form follows the model in hand, and finds again what was changed for i
   await shoot('steer-flux');
   await id('model-select').selectOption({ label: 'Flora' });
   await expect.poll(() => id('steps').inputValue()).toBe('4');
-  expect(window.complaints).toEqual([]);
+  expect(session.window.complaints).toEqual([]);
 });
