@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import { NorthlightError } from '#models/errors.ts';
-import type { Decoding, DecodingAids, Score } from '#pipelines/sampling/steering.ts';
+import type { Decoding, DecodingAids, DifferentiableReward, Score } from '#pipelines/sampling/steering.ts';
 import type { At, Chain } from './chain.ts';
-import { bestOfEach, plain } from './plain.ts';
+import { plain } from './plain.ts';
 
 export const gradientOptions = z.object({
   strength: z
@@ -46,13 +46,25 @@ export function gradient<S, E>(
   options: GradientOptions,
   aids: DecodingAids = {},
 ): Decoding {
-  return led(guided(chain, options, aids), score, options.candidates);
+  /** Of each row, the reward of the best guess that its last gradient was taken at. */
+  const predicted = new Map<number, number>();
+  const { slope } = aids;
+  const told = slope ? { ...aids, slope: remembered(slope, predicted) } : aids;
+  return plain(guided(chain, options, told), score, options.candidates, (row) => predicted.get(row) ?? null);
 }
 
-async function* led<S, E>(chain: Chain<S, E>, score: Score, candidates: number): Decoding {
-  return bestOfEach(yield* plain(chain, score), candidates);
+/** The same reward; what it says by the way of its gradient's points is kept, by row. */
+function remembered(slope: DifferentiableReward, predicted: Map<number, number>): DifferentiableReward {
+  return {
+    ...slope,
+    async gradient(samples, rows) {
+      const values = new Float64Array(samples.length).fill(Number.NaN);
+      const slopes = await slope.gradient(samples, rows, values);
+      for (const [i, row] of rows.entries()) if (Number.isFinite(values[i])) predicted.set(row, values[i]!);
+      return slopes;
+    },
+  };
 }
-
 /**
  * The chain of a network that leans towards the reward.
  * @throws {NorthlightError} `decode/not-differentiable`, `decode/through-network`; its steps throw `decode/not-finite`.

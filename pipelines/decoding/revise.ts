@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { NorthlightError } from '#models/errors.ts';
-import type { Clean, Decoded, DecodingStep, Score } from '#pipelines/sampling/steering.ts';
+import type { Clean, Decoded, Decoding, DecodingStep, Rival, Score } from '#pipelines/sampling/steering.ts';
 import type { Chain, Restart } from './chain.ts';
 import { plain } from './plain.ts';
 import { svdd, svddOptions } from './svdd.ts';
@@ -69,33 +69,86 @@ export async function* revise<S, E>(
   });
   const total = starts.reduce((sum, step) => sum + chain.steps - step, given ? 0 : chain.steps);
   let taken = 0;
-  async function* shown<R>(decoding: AsyncGenerator<DecodingStep, R>): AsyncGenerator<DecodingStep, R> {
+  /** Of each row, the place of what it went on with among those last told of. */
+  const places: (number | null)[] = rows.map(() => null);
+  /** Steps of a part of the whole, the last of them kept back where it is to be told with what came of it. */
+  async function* part(decoding: Decoding, keepLast: boolean): AsyncGenerator<DecodingStep, Part> {
+    const from = [...places];
+    let last: DecodingStep | undefined;
     for (;;) {
       const next = await decoding.next();
-      if (next.done) return next.value;
-      yield { ...next.value, step: ++taken, total };
+      if (next.done) return { made: next.value, last: last! };
+      const own = rows.map((row) =>
+        (next.value.rivals?.(row) ?? []).map((rival) => ({ ...rival, parent: rival.parent ?? from[row]! })),
+      );
+      last = { ...next.value, rivals: (row) => own[row]! };
+      if (keepLast && next.value.step === next.value.total) continue;
+      yield told(last);
     }
   }
-  const first = given ? { samples: given, rewards: await score(given, rows) } : yield* shown(plain(chain, score));
+  function told(step: DecodingStep): DecodingStep {
+    for (const row of rows) {
+      const place = step.rivals!(row).findIndex((rival) => rival.wentOn);
+      if (place >= 0) places[row] = place;
+    }
+    return { ...step, step: ++taken, total };
+  }
+  const first = given
+    ? { samples: given, rewards: await score(given, rows) }
+    : (yield* part(plain(chain, score), false)).made;
   let { samples, rewards } = first;
   const rounds: RevisionCounts[] = [];
   for (const [n, step] of starts.entries()) {
-    const before = rewards;
+    const before = { samples, rewards };
     if (step < chain.steps) {
       const own = restarted(chain, step, samples, locked, n);
       const { candidates, alpha } = options;
-      const made = yield* shown(svdd(own, valuing(own), score, svddOptions.parse({ candidates, alpha })));
+      const guided = svdd(own, valuing(own), score, svddOptions.parse({ candidates, alpha }));
+      const { made, last } = yield* part(guided, true);
       const accepted = rows.map(
         (row) =>
           favour(made, row, alpha) <= (options.guard || Number.POSITIVE_INFINITY) &&
-          accepts(made.rewards[row]! - before[row]!, own.rng(row, 'accept'), options),
+          accepts(made.rewards[row]! - before.rewards[row]!, own.rng(row, 'accept'), options),
       );
-      samples = rows.map((row) => (accepted[row] ? made.samples[row]! : samples[row]!));
-      rewards = Float64Array.from(rows, (row) => (accepted[row] ? made.rewards[row]! : before[row]!));
+      samples = rows.map((row) => (accepted[row] ? made : before).samples[row]!);
+      rewards = Float64Array.from(rows, (row) => (accepted[row] ? made : before).rewards[row]!);
+      const rivals = rows.map((row) => verdict(last.rivals!(row), made, before, row, accepted[row]!, places[row]!));
+      yield told({ ...last, rivals: (row) => rivals[row]! });
     }
-    rounds.push(countsOf(before, rewards));
+    rounds.push(countsOf(before.rewards, rewards));
   }
   return { samples, rewards, logWeights: null, rounds, whole: countsOf(first.rewards, rewards) };
+}
+
+/** A part of the whole when it is done, with its last step. */
+interface Part {
+  readonly made: Decoded;
+  readonly last: DecodingStep;
+}
+
+type Samples = Pick<Decoded, 'samples' | 'rewards'>;
+
+/** A revision with all that competed for it at its last step, and at the end the sample that it was to replace. */
+function verdict(
+  finished: readonly Rival[],
+  made: Samples,
+  before: Samples,
+  row: number,
+  accepted: boolean,
+  parent: number | null,
+): Rival[] {
+  const attempt = { value: made.rewards[row]!, parent, wentOn: true, guess: () => made.samples[row]! };
+  const attempts = finished.length > 0 ? finished : [attempt];
+  return [
+    ...attempts.map((rival) => ({ ...rival, wentOn: rival.wentOn && accepted })),
+    {
+      value: before.rewards[row]!,
+      parent: null,
+      wentOn: !accepted,
+      standing: true,
+      guess: () => before.samples[row]!,
+    },
+  ];
 }
 
 /**

@@ -81,10 +81,11 @@ export async function* smc<S, E>(
       [states, said] = [ancestors.map((a) => states[a]!), ancestors.map((a) => said[a])];
     }
     const before = origins;
+    const parents = new Set(ancestors);
     const rivalOf = (row: number): Rival => ({
       value: values![row]!,
       parent: before[row]!,
-      wentOn: ancestors.includes(row),
+      wentOn: parents.has(row),
       guess() {
         const state = drawn[row]!;
         if (done) return chain.finished(state);

@@ -1,31 +1,16 @@
 import { z } from 'zod';
 import { SAMPLERS, SEQUENCE_SAMPLERS } from '#pipelines/schedulers/names.ts';
+import { made, madeWith, seed } from './made-contract.ts';
 
 /** What window and engine say to each other of sequences, and of how guided samples came to be. */
 
 /** Samplers of models of sequences: of masks, and those of noise that one-hot models share with pictures. */
 export const SEQUENCE_SCHEDULERS = [...SEQUENCE_SAMPLERS, ...SAMPLERS] as const;
 
-export const sequence = z.object({
-  seq: z.number().int(),
-  id: z.string(),
-  /** SHA-256 of the letters. */
-  hash: z.string(),
+export const sequence = made.extend({
   letters: z.string(),
   /** Of the model; null where none was asked for. */
   className: z.string().nullable(),
-  modelId: z.string(),
-  adapterId: z.string().nullable(),
-  seed: z.number().int(),
-  index: z.number().int(),
-  steps: z.number().int(),
-  scheduler: z.string(),
-  eta: z.number(),
-  guidanceScale: z.number(),
-  /** What rewards said of it, by reward. */
-  scores: z.record(z.string(), z.number()),
-  jobId: z.string(),
-  createdAt: z.string(),
 });
 export type Sequence = z.infer<typeof sequence>;
 
@@ -46,9 +31,7 @@ export const sequenceSampling = z.object({
   samplers: z.array(z.enum(SEQUENCE_SCHEDULERS)),
 });
 
-export const sequencesInput = z.object({
-  modelId: z.string(),
-  adapterId: z.string().nullable().default(null),
+export const sequencesInput = madeWith.extend({
   /** Name or number of a class; null: none. */
   className: z.string().nullable().default(null),
   count: z.number().int().min(1).max(20_000).default(64),
@@ -59,11 +42,7 @@ export const sequencesInput = z.object({
   scheduler: z.enum(SEQUENCE_SCHEDULERS).nullable().default(null),
   eta: z.number().min(0).max(1).default(0),
   guidanceScale: z.number().min(0).max(30).default(1),
-  seed: z
-    .number()
-    .int()
-    .min(0)
-    .max(2 ** 31 - 1),
+  seed,
 });
 
 /** Sequences by `seq`. */
@@ -109,12 +88,14 @@ export type SequenceTracks = z.infer<typeof sequenceTracks>;
 /** What competed for one sample at a step of guided sampling. */
 export const guidedStep = z.object({
   step: z.number().int(),
-  /** What each would be worth, higher is better; empty where none were compared. */
-  values: z.array(z.number()),
+  /** What each would be worth, higher is better, null where that was not asked; empty where none competed. */
+  values: z.array(z.number().nullable()),
   /** Places of those that went on. */
   survivors: z.array(z.number().int()),
   /** Of each, the place in the step before of the one it comes from; null: not told. */
   parents: z.array(z.number().int().nullable()),
+  /** Place of the finished sample that the others were to replace; null: none is. */
+  standing: z.number().int().nullable().default(null),
   /** Sequences: the best guess of what each becomes. */
   guesses: z.array(z.string().nullable()).nullable(),
   /** Pictures: the same as small pictures side by side, `side` pixels wide each, in one file. */

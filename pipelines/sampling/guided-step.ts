@@ -2,12 +2,14 @@ import type { Clean, Decoded, DecodingStep } from './steering.ts';
 
 /** What competed for one sample at a step. `G` is how best guesses are shown. */
 export interface GuidedStep<G = Clean> {
-  /** Rewards of what they would become, or, at the last step, are; empty where none were compared. */
-  readonly values: readonly number[];
+  /** Rewards of what they would become, or, at the last step, are, null where that was not asked; empty where none competed. */
+  readonly values: readonly (number | null)[];
   /** Places of those that it went on with. */
   readonly survivors: readonly number[];
   /** Of each, the place among those of the last comparison that it comes from; null where there was none. */
   readonly parents: readonly (number | null)[];
+  /** Place of the finished sample that the others were to replace; null: none is. */
+  readonly standing: number | null;
   /** The best guess of what one of them becomes, made when asked for; null: the decoder does not know. */
   guess(place: number): G | null;
 }
@@ -23,29 +25,16 @@ export interface GuidedPlace<G> {
 }
 
 /** Of sample `i`: the candidates of its row where it has one, or else its `n` rows. */
-export function guidedStepOf({ values, chosen, rivals }: DecodingStep, i: number, n: number): GuidedStep {
+export function guidedStepOf({ rivals }: Pick<DecodingStep, 'rivals'>, i: number, n: number): GuidedStep {
   const from = i * n;
-  const rows = Array.from({ length: n }, (_, k) => from + k);
-  const own = rows.flatMap((row) => rivals?.(row) ?? []);
-  const guess = (place: number) => own[place]?.guess() ?? null;
-  if (n === 1) {
-    const survivors = own.flatMap(({ wentOn }, place) => (wentOn ? [place] : []));
-    return {
-      values: [...values[i]!],
-      survivors: survivors.length > 0 ? survivors : [chosen[i]!],
-      parents: Array.from(values[i]!, (_, place) => own[place]?.parent ?? null),
-      guess,
-    };
-  }
-  const compared = rows.flatMap((row) => [...values[row]!]);
+  const own = Array.from({ length: n }, (_, k) => rivals?.(from + k) ?? []).flat();
   return {
-    values: compared,
-    survivors: [...new Set(rows.map((row) => chosen[row]! - from))],
-    parents: compared.map((_, place) => {
-      const parent = own[place]?.parent ?? null;
-      return parent === null ? null : parent - from;
-    }),
-    guess,
+    values: own.map(({ value }) => value),
+    survivors: own.flatMap(({ wentOn }, place) => (wentOn ? [place] : [])),
+    // Candidates of one row are places already; those of a population are rows.
+    parents: own.map(({ parent }) => (parent === null || n === 1 ? parent : parent - from)),
+    standing: own.some((rival) => rival.standing) ? own.findIndex((rival) => rival.standing) : null,
+    guess: (place) => own[place]?.guess() ?? null,
   };
 }
 

@@ -49,17 +49,21 @@ export async function openSlope(model: Model, options: SessionOptions = {}): Pro
     ...options,
     ...(model.folder === undefined ? {} : { folder: model.folder }),
   });
-  const run = (sample: Float32Array, wanted: string) =>
-    session.run({ [name]: f32(dims, sample), [cotangent]: f32([], Float32Array.of(1)) }, [wanted]);
+  const run = (sample: Float32Array, wanted: readonly string[]) =>
+    session.run({ [name]: f32(dims, sample), [cotangent]: f32([], Float32Array.of(1)) }, wanted);
   return {
     async values(samples) {
       const out = new Float64Array(samples.length);
-      for (const [i, sample] of samples.entries()) out[i] = Number((await run(sample, 'score')).score!.data[0]);
+      for (const [i, sample] of samples.entries()) out[i] = Number((await run(sample, ['score'])).score!.data[0]);
       return out;
     },
-    async gradient(samples) {
+    async gradient(samples, _, values) {
       const out: Float32Array[] = [];
-      for (const sample of samples) out.push((await run(sample, grad))[grad]!.data as Float32Array);
+      for (const [i, sample] of samples.entries()) {
+        const { score, [grad]: slope } = await run(sample, values ? [grad, 'score'] : [grad]);
+        if (values) values[i] = Number(score!.data[0]);
+        out.push(slope!.data as Float32Array);
+      }
       return out;
     },
     close: () => session.release(),

@@ -48,9 +48,10 @@ export async function openMaskedSlope(
       for (const [i, s] of samples.entries()) out[i] = (await of(rows[i]!).values([s], [rows[i]!]))[0]!;
       return out;
     },
-    async gradient(samples, rows) {
+    async gradient(samples, rows, values) {
       const out: Float32Array[] = [];
-      for (const [i, s] of samples.entries()) out.push((await of(rows[i]!).gradient([s], [rows[i]!]))[0]!);
+      for (const [i, s] of samples.entries())
+        out.push((await of(rows[i]!).gradient([s], [rows[i]!], values?.subarray(i, i + 1)))[0]!);
       return out;
     },
     close,

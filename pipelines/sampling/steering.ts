@@ -15,7 +15,12 @@ export type Score = (samples: readonly Clean[], rows: readonly number[]) => Prom
  */
 export interface DifferentiableReward {
   values(samples: readonly Float32Array[], rows: readonly number[]): Promise<Float64Array>;
-  gradient(samples: readonly Float32Array[], rows: readonly number[]): Promise<readonly Float32Array[]>;
+  /** @param values where it writes what {@link values} would give, if it knows that by the way. */
+  gradient(
+    samples: readonly Float32Array[],
+    rows: readonly number[],
+    values?: Float64Array,
+  ): Promise<readonly Float32Array[]>;
 }
 
 /** A network with a reward of its best guess, differentiated as one. */
@@ -84,13 +89,16 @@ export interface TreePlace {
 
 /** One of those that competed at a step. */
 export interface Rival {
-  readonly value: number;
+  /** Null where it was not asked for. */
+  readonly value: number | null;
   /**
    * Which of those of the last comparison it comes from: a place among the row's own, for populations a row. Null where there was
    * none before, or it was another sample's.
    */
   readonly parent: number | null;
   readonly wentOn: boolean;
+  /** It is finished, and the others were to replace it. */
+  readonly standing?: boolean;
   /** The best guess of what it becomes; at the end, what it is. Made when asked for; null: the decoder does not know. */
   guess(): Clean | null;
 }
@@ -106,7 +114,7 @@ export interface DecodingStep {
   readonly values: readonly Float64Array[];
   /** Which candidate each row went on with; for populations, which row it descends from. */
   readonly chosen: readonly number[];
-  /** As `values`, with where each comes from. Absent where the decoder does not tell. */
+  /** Those that competed, in the order of `values` where there are any. Absent where none did, or the decoder does not tell. */
   rivals?(row: number): readonly Rival[];
 }
 

@@ -55,7 +55,7 @@ export function createGuidedLog(
   };
   return {
     take(index, step, total, told) {
-      const { values, survivors, parents } = told;
+      const { values, survivors, parents, standing } = told;
       if (values.length === 0 || index >= GUIDED_LIMITS.samples) return null;
       const own = ownOf(index);
       own.total = total;
@@ -72,6 +72,7 @@ export function createGuidedLog(
         values: places.map((place) => values[place]!),
         survivors: survivors.flatMap((place) => at.get(place) ?? []),
         parents: places.map((place) => origins[place]!),
+        standing: standing === null ? null : (at.get(standing) ?? null),
         left: values.length - places.length,
         guesses: () => places.map((place) => told.guess(place)),
       };
@@ -106,11 +107,13 @@ function isTold(step: number, total: number): boolean {
 }
 
 /** In their order: those that went on, and the best of the others. */
-function chosenPlaces(values: readonly number[], survivors: ReadonlySet<number>): number[] {
+function chosenPlaces(values: readonly (number | null)[], survivors: ReadonlySet<number>): number[] {
   const places = [...values.keys()];
   if (places.length <= GUIDED_LIMITS.rivals) return places;
+  const worth = (place: number) => values[place] ?? Number.NEGATIVE_INFINITY;
+  const better = (a: number, b: number) => Number(worth(b) > worth(a)) - Number(worth(a) > worth(b));
   return places
-    .sort((a, b) => Number(survivors.has(b)) - Number(survivors.has(a)) || values[b]! - values[a]! || a - b)
+    .sort((a, b) => Number(survivors.has(b)) - Number(survivors.has(a)) || better(a, b) || a - b)
     .slice(0, GUIDED_LIMITS.rivals)
     .sort((a, b) => a - b);
 }

@@ -9,39 +9,38 @@ const HEIGHT = 140;
 const LEFT = 44;
 const BOTTOM = 20;
 
-interface Valued extends GuidedStep {
-  readonly values: number[];
-}
-
 const mean = (values: readonly number[]) => values.reduce((a, b) => a + b, 0) / values.length;
 
 /**
  * What competed for a picture or sequence at each step: filled dots went on, hollow ones did not, thin lines lead to what they come
- * from, and the thick one is the way of the result. Nothing before the first comparison.
+ * from, and the thick one is the way of the result. Nothing before the first reward.
  */
 export function SteerChart({
   picture,
 }: {
   picture: Pick<GuidedRecord, 'reward' | 'total' | 'result'> & { readonly steps: readonly GuidedStep[] };
 }) {
-  const steps = picture.steps.filter((step) => step.values.length > 0);
-  if (steps.length === 0) return null;
-  const [low, high] = range(steps.flatMap(({ step, values }) => values.map((y) => ({ x: step, y }))));
+  const { steps } = picture;
+  const points = steps.flatMap(({ step, values, survivors }) =>
+    values.flatMap((y, place) => (y === null ? [] : [{ x: step, y, place, wentOn: survivors.includes(place) }])),
+  );
+  const last = points.at(-1)?.x;
+  if (last === undefined) return null;
+  const [low, high] = range(points);
   const x = (step: number) => LEFT + (step / picture.total) * (WIDTH - LEFT - 8);
   const y = (value: number) => 6 + (1 - (value - low) / (high - low)) * (HEIGHT - BOTTOM - 6);
   const path = lineageOf(steps, picture.result);
   const way = steps.flatMap(({ step, values }, k) => {
-    const place = path[k] ?? null;
-    return place === null ? [] : [{ step, value: values[place]! }];
+    const value = values[path[k] ?? -1] ?? null;
+    return value === null ? [] : [{ step, value }];
   });
-  const last = steps.at(-1)!;
-  const value = mean(last.survivors.map((place) => last.values[place]!));
+  const value = mean(points.flatMap((p) => (p.x === last && p.wentOn ? [p.y] : [])));
   const title = `${rewardTitle(picture.reward)} of what competes`;
   return (
     <figure className="chart steer-chart" data-testid="steer-chart">
       <figcaption className="title">
         <h3>{title}</h3>
-        <span className="read-out">{`${formatNumber(value)} at step ${last.step} of ${picture.total} · filled went on`}</span>
+        <span className="read-out">{`${formatNumber(value)} at step ${last} of ${picture.total} · filled went on`}</span>
       </figcaption>
       <svg viewBox={`0 0 ${WIDTH} ${HEIGHT}`} role="img" aria-label={`${title}: ${formatNumber(value)}`}>
         {ticks(low, high, 3).map((tick) => (
@@ -60,8 +59,9 @@ export function SteerChart({
         {steps.flatMap((step, k) =>
           step.parents.map((parent, place) => {
             const before = steps[k - 1];
-            const from = parent === null ? undefined : before?.values[parent];
-            return from === undefined || !before ? null : (
+            const from = parent === null ? null : (before?.values[parent] ?? null);
+            const to = step.values[place] ?? null;
+            return from === null || to === null || !before ? null : (
               <line
                 // biome-ignore lint/suspicious/noArrayIndexKey: a candidate is its place
                 key={`${step.step}/${place}`}
@@ -69,7 +69,7 @@ export function SteerChart({
                 x1={x(before.step)}
                 x2={x(step.step)}
                 y1={y(from)}
-                y2={y(step.values[place]!)}
+                y2={y(to)}
               />
             );
           }),
@@ -78,18 +78,9 @@ export function SteerChart({
           className="smooth"
           d={way.map((at, i) => `${i === 0 ? 'M' : 'L'}${x(at.step)} ${y(at.value)}`).join('')}
         />
-        {steps.flatMap(({ step, values, survivors }) =>
-          values.map((own, place) => (
-            <circle
-              // biome-ignore lint/suspicious/noArrayIndexKey: a candidate is its place
-              key={`${step}/${place}`}
-              className={survivors.includes(place) ? 'went-on' : 'ended'}
-              cx={x(step)}
-              cy={y(own)}
-              r={3}
-            />
-          )),
-        )}
+        {points.map((p) => (
+          <circle key={`${p.x}/${p.place}`} className={p.wentOn ? 'went-on' : 'ended'} cx={x(p.x)} cy={y(p.y)} r={3} />
+        ))}
       </svg>
     </figure>
   );

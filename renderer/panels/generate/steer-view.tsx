@@ -54,6 +54,13 @@ export function SteerView({ record, molecule = 'other', live = false }: Props) {
   );
 }
 
+/** Revisions are accepted or not; of others some go on. */
+function fateOf(place: number, wentOn: boolean, standing: number | null): string {
+  if (standing === null) return wentOn ? 'went on' : 'ended';
+  if (place === standing) return wentOn ? 'as it was, kept' : 'as it was, replaced';
+  return wentOn ? 'revision, accepted' : 'revision, not accepted';
+}
+
 const formatValue = (value: number | null) => (value === null ? '–' : formatNumber(value));
 
 interface RivalsProps {
@@ -66,7 +73,7 @@ interface RivalsProps {
 
 /** Those that competed at a step, best first, with the best guess of what each becomes. */
 function Rivals({ step, before, ours, molecule }: RivalsProps) {
-  const { values, survivors, parents, guesses, sheet, left } = step;
+  const { values, survivors, parents, standing, guesses, sheet, left } = step;
   const worth = (place: number) => values[place] ?? Number.NEGATIVE_INFINITY;
   const better = (a: number, b: number) => Number(worth(b) > worth(a)) - Number(worth(a) > worth(b));
   const places = [...values.keys()].sort((a, b) => better(a, b) || a - b);
@@ -75,7 +82,7 @@ function Rivals({ step, before, ours, molecule }: RivalsProps) {
       {places.map((place) => {
         const wentOn = survivors.includes(place);
         const parent = parents[place] ?? null;
-        const fate = place === ours ? 'became the result' : wentOn ? 'went on' : 'ended';
+        const fate = place === ours ? 'became the result' : fateOf(place, wentOn, standing);
         const from = parent !== null && before ? `from ${parent + 1} of step ${before.step}` : '';
         return (
           <li key={place} className={wentOn ? 'rival on' : 'rival'} data-testid="rival">
@@ -92,6 +99,9 @@ function Rivals({ step, before, ours, molecule }: RivalsProps) {
           </li>
         );
       })}
+      {values.every((value) => value === null) && (
+        <li className="small quiet">No reward was asked for at this step.</li>
+      )}
       {left > 0 && <li className="small quiet">{`${left} more that are not kept.`}</li>}
     </ul>
   );

@@ -36,6 +36,7 @@ describe('a job whose pictures a reward steers', () => {
     // The last step of DDIM has no noise, so there is nothing to choose from, and nothing to tell.
     ['svdd-pm', { candidates: 3, alpha: 0.01 }, [3, 3, 3], 1],
     ['smc', { particles: 3 }, [3, 3, 3, 3], 3],
+    ['best-of-n', { candidates: 3 }, [3, 3, 3, 3], 3],
   ] as const)(
     'by %s tells what competed at each step, what went on, and what each would become',
     async (decoder, options, many, survive) => {

@@ -22,6 +22,13 @@ test('where a parent was not told, the way begins later', () => {
   expect(lineageOf(steps)).toEqual([null, 0]);
 });
 
+test('the way of the best of several that were not scored before the end is that of its own', () => {
+  const own = { values: [null, null, null], survivors: [0, 1, 2], parents: [0, 1, 2] };
+  const end = { values: [3, -7, 5], survivors: [2], parents: [0, 1, 2] };
+  expect(lineageOf([own, own, end], 5)).toEqual([2, 2, 2]);
+  expect(lineageOf([own, own])).toEqual([0, 0]);
+});
+
 prop.prop([fc.array(fc.nat(), { maxLength: 40 })])(
   'every leaf of a tree has a row of its own, and a place lies between its first and last child',
   (draws) => {
