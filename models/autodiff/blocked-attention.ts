@@ -5,8 +5,8 @@ import { dimsEqual, i64, numel, toNumbers } from '#models/tensor/tensor.ts';
 import type { FusedGrad, FusedGroups } from './fused-group.ts';
 import { fusedMatMul, multiHeadAttention, scan } from './kernels.ts';
 
-/** Probabilities of one attention larger than this are never kept; smaller ones are cheaper to keep than to make again. */
-const KEEP_BYTES = 2 ** 24;
+/** Probabilities of one attention larger than this are not kept; below, other activations weigh more. */
+const KEEP_BYTES = 2 ** 21;
 /** About so much of the probabilities is in memory at a time. */
 const BLOCK_BYTES = 2 ** 22;
 
@@ -136,8 +136,8 @@ const isBlocked = (node: Node): boolean =>
   node.attributes.get('num_heads')?.value === 1;
 
 /**
- * Gradient of softmax(scale·Q·Kᵀ)·V with the probabilities made again, one head and one block of queries at a time, in
- * loops of the graph (Dao et al. 2022, arXiv:2205.14135, algorithm 4, over whole rows, so that no running maximum is needed):
+ * Gradient of softmax(scale·Q·Kᵀ)·V with the probabilities made again: of all heads where they fit into one block, else of
+ * some heads or of one block of queries at a time, in loops of the graph (Dao et al. 2022, arXiv:2205.14135, algorithm 4, over whole rows, so that no running maximum is needed):
  * P = softmax(scale·Q·Kᵀ), D = Σ dO ⊙ O, dS = P ⊙ ([dO, D]·[V, −1]ᵀ), dQ = scale·dS·K, dKᵀ = scale·Qᵀ·dS, dVᵀ = dOᵀ·P.
  * Products with d rows on the left read P and dS as they lie, which is about twice as fast as transposing them.
  */
@@ -148,13 +148,13 @@ function blockedAttentionGrad(op: GraphBuilder, node: Node): FusedGrad {
   const [n, l, d] = q.dims as [number, number, number];
   const s = v.dims[1]!;
   return (g, dy) => {
-    const blocks = blockCount(l, s);
+    const { heads, blocks } = turns(n, l, s);
     const rows = l / blocks;
     const cut = (x: Value) => (blocks === 1 ? x : g.reshape(x, [n, blocks, rows, x.dims[2]!]));
     const dot = g.reduceSum(g.mul(dy, o), [2]);
     const minusOne = g.expand(g.scalar(-1), [n, s, 1]);
     const [qs, dys] = [cut(q), cut(dy)];
-    const inputs = {
+    const whole = {
       q: qs,
       qT: g.transposeLast(qs),
       dyD: cut(g.concat([dy, dot], 2)),
@@ -163,28 +163,47 @@ function blockedAttentionGrad(op: GraphBuilder, node: Node): FusedGrad {
       kT: g.transposeLast(k),
       vT: g.transposeLast(g.concat([v, minusOne], 2)), // [V, −1]ᵀ, [n, e + 1, s]
     };
-    const path = g.path(g.fresh('head'));
-    const body = createBuilder();
-    const graph = body.scope(path, () => {
-      const x = Object.fromEntries(
-        Object.entries(inputs).map(([name, value]) => [
-          name,
-          body.input(`${path}/${name}`, 'float32', value.dims.slice(1)),
-        ]),
-      ) as Record<keyof typeof inputs, Value>;
-      const grads = blocks === 1 ? blockGrads(body, x, scale) : queryBlocks(body, x, scale, `${path}/block`);
-      for (const y of grads) body.output(y);
-      return body.toModel('head').graph;
-    });
-    const [dq, dkT, dvT] = scan(g, [], Object.values(inputs), graph) as [Value, Value, Value];
+    const [dq, dkT, dvT] = heads === n ? blockGrads(g, whole, scale) : inTurns(g, whole, scale, heads, blocks);
     return [
       [q, g.reshape(dq, [n, l, d])],
-      [k, g.transposeLast(dkT)],
-      [v, g.transposeLast(dvT)],
+      [k, g.transposeLast(g.reshape(dkT, [n, d, s]))],
+      [v, g.transposeLast(g.reshape(dvT, [n, v.dims[2]!, s]))],
     ];
   };
 }
 
+/** Some heads in each turn of a loop, or a part of one head in each turn of a loop within. */
+function inTurns(
+  g: GraphBuilder,
+  whole: Block,
+  scale: number,
+  heads: number,
+  blocks: number,
+): readonly [Value, Value, Value] {
+  const scanned = Object.entries(whole).map(([name, x]: [string, Value]) => {
+    const [n, ...own] = x.dims as [number, ...number[]];
+    return [name, heads === 1 ? x : g.reshape(x, [n / heads, heads, ...own])] as const;
+  });
+  const path = g.path(g.fresh('head'));
+  const body = createBuilder();
+  const graph = body.scope(path, () => {
+    const x = Object.fromEntries(
+      scanned.map(([name, value]) => [name, body.input(`${path}/${name}`, 'float32', value.dims.slice(1))]),
+    ) as unknown as Block;
+    const grads = blocks === 1 ? blockGrads(body, x, scale) : queryBlocks(body, x, scale, `${path}/block`);
+    for (const y of grads) body.output(y);
+    return body.toModel('head').graph;
+  });
+  const grads = scan(
+    g,
+    [],
+    scanned.map(([, value]) => value),
+    graph,
+  );
+  return grads as [Value, Value, Value];
+}
+
+/** What one turn reads; leading axes, if any, are heads. */
 interface Block {
   readonly q: Value; // [rows, d]
   readonly qT: Value;
@@ -229,8 +248,10 @@ function queryBlocks(op: GraphBuilder, x: Block, scale: number, path: string): [
   return [dq, dkT, dvT];
 }
 
-/** The least number of equal blocks of `l` queries whose probabilities over `s` keys stay within the block size. */
-function blockCount(l: number, s: number): number {
-  for (let count = 1; count < l; count++) if (l % count === 0 && (l / count) * s * 4 <= BLOCK_BYTES) return count;
-  return l;
+/** As many heads per turn as stay within the block size; where one is too large, the least number of equal blocks of its queries. */
+function turns(n: number, l: number, s: number): { readonly heads: number; readonly blocks: number } {
+  const fits = (heads: number, rows: number) => heads * rows * s * 4 <= BLOCK_BYTES;
+  for (let heads = n; heads >= 1; heads--) if (n % heads === 0 && fits(heads, l)) return { heads, blocks: 1 };
+  for (let blocks = 2; blocks < l; blocks++) if (l % blocks === 0 && fits(1, l / blocks)) return { heads: 1, blocks };
+  return { heads: 1, blocks: l };
 }

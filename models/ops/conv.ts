@@ -164,10 +164,7 @@ function columnWeightGrad(op: GraphBuilder, x: Value, dy: Value, g: Geometry): V
   const dyt = swap(dy);
   if (g.group === 1) {
     // [k²·C, positions] and [M, positions]
-    const cols = op.concat(
-      columns.map((v) => op.reshape(v, [c, positions])),
-      0,
-    );
+    const cols = op.reshape(op.concat(columns, 0), [offsets.length * c, positions]);
     const dw = op.gemm(op.reshape(dyt, [m, positions]), cols, null, { transB: true });
     if (offsets.length === 1) return op.reshape(dw, [m, c, ...g.kernel]);
     const folded = op.reshape(dw, [m, offsets.length, c]);

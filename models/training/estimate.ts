@@ -98,7 +98,7 @@ export function estimateRun(model: Model, types: ReadonlyMap<string, TypedShape>
 
 /** Values copied into scopes have the types of their originals. */
 function scopedTypes(types: ReadonlyMap<string, TypedShape>): TypeOf {
-  return (name) => types.get(name) ?? types.get(name.replace(/^(again|backward)\/\d+\//, ''));
+  return (name) => types.get(name) ?? types.get(name.replace(/^(again|backward)\/(\d+\/)?/, ''));
 }
 
 interface Walk {

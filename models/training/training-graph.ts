@@ -1,14 +1,15 @@
 import { type CheckpointOptions, checkpoint } from '#models/autodiff/checkpoint.ts';
 import { addGradients, fuseForward } from '#models/autodiff/grad.ts';
 import type { KernelSet } from '#models/autodiff/kernels.ts';
+import { recomputeCheap } from '#models/autodiff/recompute.ts';
 import { NorthlightError } from '#models/errors.ts';
 import type { GraphBuilder, TypedShape, Value } from '#models/onnx/builder.ts';
 import type { Model } from '#models/onnx/ir.ts';
 import { lossScaleInput } from './loss-scale.ts';
 
 /**
- * How a training graph spends memory. `flat`: every activation is kept, and every weight that had to be widened. `checkpoint`:
- * most are computed again in the backward pass (models/autodiff/checkpoint.ts); with `keepAbove` below 0 only the weights are.
+ * How a training graph spends memory. `flat`: every activation is kept that is dear to compute (models/autodiff/recompute.ts), and
+ * every weight that had to be widened. `checkpoint`: most are computed again in the backward pass (models/autodiff/checkpoint.ts); with `keepAbove` below 0 only the weights are.
  */
 export type MemoryMode =
   | { readonly kind: 'flat' }
@@ -66,7 +67,9 @@ export function lossGraph(
   if (options.folder !== undefined) flat.folder = options.folder;
   const memory = options.memory ?? { kind: 'flat' };
   const types = op.values;
-  if (memory.kind === 'flat') return { model: flat, types, parameters: reached };
+  if (memory.kind === 'flat') {
+    return { model: recomputeCheap({ model: flat, forward, types }), types, parameters: reached };
+  }
   const { kind: _, ...how } = memory;
   return {
     model: checkpoint({ model: flat, forward, types }, { ...how, after: loss.name }),
