@@ -18,8 +18,13 @@ export function unreadWords(counts: readonly (TokenCount | null)[]): string | nu
   if (first === undefined) return null;
   if (unread.length > 1)
     return `The model does not read the ends of ${unread.length} prompts: they are too long for it.`;
-  return `The model does not read the last ${plural(first.split(/\s+/).length, 'word')}: ${first}`;
+  return `The model does not read the last ${plural(first.split(/\s+/).length, 'word')}: ${shortened(first)}`;
 }
+
+const MOST_LETTERS = 120;
+
+/** The beginning is where reading ends. */
+const shortened = (text: string) => (text.length > MOST_LETTERS ? `${text.slice(0, MOST_LETTERS)}…` : text);
 
 const longestOf = (counts: readonly (TokenCount | null)[]): TokenCount | null =>
   counts.reduce(

@@ -6,6 +6,7 @@ import { Toasts } from '#renderer/components/toasts.tsx';
 import { panels } from '#renderer/panels/index.ts';
 import { synchronise, useApp } from '#renderer/state/app.ts';
 import { engine } from '#renderer/state/engine.ts';
+import { recall, remember } from '#renderer/state/memory.ts';
 import { choose, go, places, useNavigation } from '#renderer/state/navigation.ts';
 import { useShortcuts } from '#renderer/state/shortcuts.ts';
 import { JobDrawer } from './job-drawer.tsx';
@@ -14,14 +15,19 @@ import { Rail } from './rail.tsx';
 import { ShortcutHelp } from './shortcut-help.tsx';
 import { TopStrip } from './top-strip.tsx';
 
-/** Picks the first usable model, of pictures rather than sequences, when nothing is in hand; lets go of what no longer exists. */
+/**
+ * When nothing is in hand, takes the model of the last visit, or the first usable one, of pictures rather than sequences; lets go of
+ * what no longer exists.
+ */
 function useSomethingInHand(): void {
   const models = useApp((s) => s.models);
   const modelId = useNavigation((s) => s.modelId);
   useEffect(() => {
-    if (!models || models.some((model) => model.id === modelId)) return;
+    if (!models) return;
+    if (models.some((model) => model.id === modelId)) return remember('model', modelId ?? '');
     const usable = models.filter((model) => model.usable);
-    const first = usable.find((model) => model.sampling !== null) ?? usable[0] ?? models[0];
+    const last = usable.find((model) => model.id === recall('model'));
+    const first = last ?? usable.find((model) => model.sampling !== null) ?? usable[0] ?? models[0];
     choose({ modelId: first?.id ?? null, adapterId: null });
   }, [models, modelId]);
 }

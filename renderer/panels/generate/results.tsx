@@ -126,7 +126,9 @@ export function Results({ open }: { open(id: string): void }) {
       {groups.map((group) => (
         <section key={group.prompt} className="stack tight">
           <div className="row">
-            <h3>{group.prompt}</h3>
+            <h3 className="prompt-heading" title={group.prompt}>
+              {group.prompt}
+            </h3>
             <span className="small quiet number">{group.items.length}</span>
           </div>
           <ul className="grid">

@@ -33,6 +33,10 @@ export function StartFoot({ noun, count, work, problem, ready, start, show, rese
       const job = await start();
       takeJob(job);
       await show({ jobId: job.id });
+      // In a narrow window they are below the form.
+      if (matchMedia('(max-width: 900px)').matches) {
+        document.querySelector('.two > .centre')?.scrollIntoView({ behavior: 'smooth' });
+      }
     });
   };
   useShortcuts([
