@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import type { Sequence } from '#pipelines/engine/contract.ts';
 import { lanesOf } from '#renderer/logic/lanes.ts';
 import { letterLayers } from '#renderer/logic/letters.ts';
-import { filteredRows, orderedRows, rewardColumns } from '#renderer/logic/sequence-rows.ts';
+import { bestFirst, filteredRows, orderedRows, rewardColumns } from '#renderer/logic/sequence-rows.ts';
 
 const row = (seq: number, letters: string, scores: Sequence['scores'] = {}): Sequence => ({
   ...{ seq, id: `s${seq}`, hash: '', letters, className: null, modelId: '', adapterId: null, seed: 1, index: seq },
@@ -54,3 +54,8 @@ prop.prop([fc.array(fc.tuple(fc.nat(50), fc.integer({ min: 1, max: 20 })))])(
     expect(Math.max(0, ...lanes.map((l) => l + 1))).toBe(depth);
   },
 );
+
+test('the best come first, then in their order those of which nothing is known', () => {
+  const known = { a: 1, b: undefined, c: 3, d: undefined, e: 3 };
+  expect(bestFirst(Object.keys(known), (name) => known[name as keyof typeof known])).toEqual(['c', 'e', 'a', 'b', 'd']);
+});

@@ -20,5 +20,6 @@ test('what is not read is said in its own words, for many prompts in a number', 
   expect(unreadWords([count(75, 1, 'in soft light'), null])).toBe(
     'The model does not read the last 3 words: in soft light',
   );
+  expect(unreadWords([count(75, 1, 'word '.repeat(500).trim())])).toMatch(/^.{1,60}the last 500 words: (word ){24}…$/);
   expect(unreadWords([count(75, 1, 'a'), count(75, 1, 'b')])).toMatch(/the ends of 2 prompts/);
 });
