@@ -1,11 +1,17 @@
 import { dirname } from 'node:path';
+import type { Model } from '#models/onnx/ir.ts';
 import { readModel } from '#models/onnx/read.ts';
 import { encodeModel } from '#models/onnx/write.ts';
 import { createSession, type Session, type SessionOptions } from '#models/runtime/session.ts';
 import { type AdapterFile, openAdapters } from './adapters.ts';
 
+/** A network with adapters inserted. @throws {NorthlightError} `lora/…`, `onnx/…` */
+export function readAdapted(path: string, adapters: readonly AdapterFile[]): Model {
+  return openAdapters(adapters, ['denoiser']).apply(readModel(path), 'denoiser');
+}
+
 /**
- * A network with adapters inserted; by path where there are none, so that its weights stay out of this process's own memory.
+ * A session of {@link readAdapted}; by path where there are no adapters, so that its weights stay out of this process's own memory.
  * @throws {NorthlightError} `session/…`, `lora/…`.
  */
 export async function openAdapted(
@@ -14,6 +20,5 @@ export async function openAdapted(
   options: SessionOptions,
 ): Promise<Session> {
   if (adapters.length === 0) return await createSession(path, options);
-  const adapted = openAdapters(adapters, ['denoiser']).apply(readModel(path), 'denoiser');
-  return await createSession(encodeModel(adapted), { ...options, folder: dirname(path) });
+  return await createSession(encodeModel(readAdapted(path, adapters)), { ...options, folder: dirname(path) });
 }

@@ -18,7 +18,12 @@ import { maskedLoop } from './masked-loop.ts';
 import { loadMaskedPipeline, type MaskedPipeline, type SequencePipelineOptions } from './masked-pipeline.ts';
 import { loadOneHotPipeline, type OneHotPipeline } from './onehot-pipeline.ts';
 import type { RewardSlope } from './reward-slope.ts';
-import { openMaskedSlope, openOneHotSlope, type SequenceRewardGraph } from './sequence-slope.ts';
+import {
+  openMaskedSlope,
+  openOneHotNetworkSlope,
+  openOneHotSlope,
+  type SequenceRewardGraph,
+} from './sequence-slope.ts';
 import type { Clean, Decoded, Decoding, DecodingAids, Score, Steering } from './steering.ts';
 
 const DEFAULT_STEPS = 50;
@@ -262,17 +267,25 @@ async function* startOneHot(
   const score: Score = (samples) =>
     steered.score(samples.map((sample) => written(pipeline.model, pipeline.decode(sample as Float32Array))));
   const lettersOf = (guess: Clean) => written(pipeline.model, pipeline.decode(guess as Float32Array));
-  const decoded = yield* guided(
-    withAids(
-      steered,
-      pipeline.model,
-      (graph) => openOneHotSlope(pipeline, graph, pipeline.session),
-      (aids) => steered.steering.gaussian({ denoiser, schedule, rows }, score, aids),
-    ),
-    indices.length,
-    steered.steering.perSample,
-    lettersOf,
-  );
+  const { steering, graph } = steered;
+  const through = steering.throughNetwork ?? false;
+  const slope = graph && through ? openOneHotNetworkSlope(pipeline, s.guidanceScale, schedule, graph) : undefined;
+  let decoded: Decoded;
+  try {
+    decoded = yield* guided(
+      withAids(
+        steered,
+        pipeline.model,
+        async (own) => (through ? undefined : openOneHotSlope(pipeline, own, pipeline.session)),
+        (aids) => steering.gaussian({ denoiser, schedule, rows, ...(slope && { slope }) }, score, aids),
+      ),
+      indices.length,
+      steering.perSample,
+      lettersOf,
+    );
+  } finally {
+    await slope?.close();
+  }
   const tokens = decoded.samples.map((sample) => pipeline.decode(sample as Float32Array));
   const trees = indices.map((_, i) => shownTree(decoded, i, lettersOf));
   return { tokens, rewards: decoded.rewards, logWeights: decoded.logWeights, trees };
@@ -310,7 +323,7 @@ async function* guided(
 async function* withAids(
   { steering, reward, graph }: SteeredBy,
   model: SequenceModel,
-  open: (graph: SequenceRewardGraph) => Promise<RewardSlope>,
+  open: (graph: SequenceRewardGraph) => Promise<RewardSlope | undefined>,
   decode: (aids: DecodingAids) => Decoding,
 ): Decoding {
   const slope = graph && steering.needsGradient ? await open(graph) : undefined;

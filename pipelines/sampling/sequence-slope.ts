@@ -1,6 +1,9 @@
+import type { OneHotModel } from '#models/families/onehot-sequence.ts';
 import type { Model } from '#models/onnx/ir.ts';
 import type { SessionOptions } from '#models/runtime/session.ts';
+import type { GaussianSchedule } from '#pipelines/schedulers/types.ts';
 import type { MaskedPipeline } from './masked-pipeline.ts';
+import { openNetworkSlope } from './network-slope.ts';
 import type { OneHotPipeline } from './onehot-pipeline.ts';
 import { openSlope, type RewardSlope, rewardOfSample } from './reward-slope.ts';
 
@@ -64,9 +67,46 @@ export function openOneHotSlope(
   reward: SequenceRewardGraph,
   session: SessionOptions = {},
 ): Promise<RewardSlope> {
+  return openSlope(rewardOfNumbers(model, reward), session);
+}
+
+/**
+ * The same by a noisy one-hot sample, through the network with its guidance and adapters.
+ * @throws {NorthlightError} as `openNetworkSlope` does, and what the reward refuses.
+ */
+export function openOneHotNetworkSlope(
+  pipeline: OneHotPipeline,
+  guidanceScale: number,
+  schedule: GaussianSchedule,
+  reward: SequenceRewardGraph,
+): ReturnType<typeof openNetworkSlope<number | null>> {
+  const { model, calls, session } = pipeline;
+  const { dims, sample, output } = model;
+  return openNetworkSlope(
+    {
+      network: pipeline.network(),
+      sample: sample.name,
+      output: output.name,
+      dims,
+      packed: false,
+      calls,
+      feedsOf(condition, timestep) {
+        const guided = pipeline.isGuided(condition, guidanceScale);
+        const asked = guided ? [model.nullClass, condition] : [condition];
+        const feeds = pipeline.feeds(asked, timestep);
+        return { rows: asked.length, asked: asked.length, guidanceScale: guided ? guidanceScale : null, feeds };
+      },
+    },
+    schedule,
+    rewardOfNumbers(model, reward),
+    session,
+  );
+}
+
+function rewardOfNumbers(model: OneHotModel, reward: SequenceRewardGraph): Model {
   const [length] = model.length;
   const alphabet = model.channels.map((id) => model.alphabet[id]).join('');
-  const graph = rewardOfSample(
+  return rewardOfSample(
     model.dims,
     (op, sample) => {
       const channels = op.reshape(sample, [1, model.channels.length, length]);
@@ -74,5 +114,4 @@ export function openOneHotSlope(
     },
     () => reward({ kind: 'sequence', length, alphabet }),
   );
-  return openSlope(graph, session);
 }

@@ -1,12 +1,14 @@
 import { describe, expect, test } from 'vitest';
 import type { MaskedModel } from '#models/families/masked-sequence.ts';
 import { createBuilder } from '#models/ops/index.ts';
+import { i64 } from '#models/tensor/tensor.ts';
 import { gaussianChain } from '#pipelines/decoding/gaussian-chain.ts';
 import { gradient, gradientOptions, guided } from '#pipelines/decoding/gradient.ts';
 import { createSteering } from '#pipelines/decoding/index.ts';
 import { maskedChain } from '#pipelines/decoding/masked-chain.ts';
 import { meanValue } from '#pipelines/decoding/value.ts';
 import type { SampleRow } from '#pipelines/sampling/loop.ts';
+import { openNetworkSlope } from '#pipelines/sampling/network-slope.ts';
 import { openSlope, type RewardSlope } from '#pipelines/sampling/reward-slope.ts';
 import { openMaskedSlope } from '#pipelines/sampling/sequence-slope.ts';
 import type { Score } from '#pipelines/sampling/steering.ts';
@@ -118,6 +120,81 @@ test('a linear reward changes ε by −noise·a·K/α, the slope of the soft val
     }
   }
   await Promise.all([toy.close(), reward.close()]);
+});
+
+describe('through the network', () => {
+  const schedule = toySchedule();
+  /** The toy's network with a reward, differentiated as one. */
+  const both = async (weight: number) => {
+    const toy = await gaussianToy(schedule);
+    const reward = await pictureReward(weight, true);
+    const op = createBuilder();
+    const x = op.input('sample', 'float32', [1, 1]);
+    op.output(op.reduceSumAll(op.mul(op.mul(x, x), op.f32([1, 1], [-weight]))), 'score');
+    const slope = openNetworkSlope<null>(
+      {
+        network: toy.model,
+        sample: 'sample',
+        output: 'out_sample',
+        dims: [1],
+        packed: false,
+        calls: toy.calls,
+        feedsOf: (_, timestep) => ({
+          rows: 1,
+          asked: 1,
+          guidanceScale: null,
+          feeds: { timestep: i64([], [timestep]) },
+        }),
+      },
+      schedule,
+      op.toModel('reward'),
+      { threads: 1 },
+    );
+    return { toy, reward, slope, close: () => Promise.all([toy.close(), reward.close(), slope.close()]) };
+  };
+  const options = (through: string) => gradientOptions.parse({ through, alpha: 0.5, spread });
+
+  test('Gaussian data lean as by the derivative of such data, for one call', async () => {
+    const { toy, reward, slope, close } = await both(0.7);
+    const plain = gaussianChain(toy.denoiser, schedule, rowsOf(1), slope);
+    const byData = guided(plain, options('data'), { slope: reward });
+    const gradientCalls = { count: 0 };
+    const byNetwork = guided(plain, options('network'), { gradientCalls });
+    for (const i of schedule.steps.keys()) {
+      for (const x of [-2, 0.3]) {
+        const at = [{ row: 0, state: Float32Array.of(x) }];
+        const [one] = await byData.evaluate(i, at);
+        const before = toy.calls.count;
+        const [other] = await byNetwork.evaluate(i, at);
+        expect(toy.calls.count - before).toBe(1);
+        expect(other![0]).toBeCloseTo(one![0]!, 5);
+        expect(Math.abs(one![0]! - (await plain.evaluate(i, at))[0]![0]!)).toBeGreaterThan(1e-3);
+      }
+    }
+    expect(gradientCalls.count).toBe(2 * schedule.steps.length);
+    await close();
+  });
+
+  test('where a sample has no signal yet, its derivative is that of data', async () => {
+    const { toy, reward, slope, close } = await both(0.7);
+    const none = { ...schedule.steps[0]!, x0Sample: 0.2, x0Output: -1, signal: 1e-5, noise: 1 };
+    const blind = { ...schedule, steps: [none, ...schedule.steps.slice(1)] };
+    const plain = gaussianChain(toy.denoiser, blind, rowsOf(1), slope);
+    const at = [{ row: 0, state: Float32Array.of(0.4) }];
+    const [one] = await guided(plain, options('data'), { slope: reward }).evaluate(0, at);
+    const [other] = await guided(plain, options('network'), {}).evaluate(0, at);
+    expect(other![0]).toBeCloseTo(one![0]!, 5);
+    await close();
+  });
+
+  test('a network that was not differentiated with a reward is refused by name', async () => {
+    const toy = await gaussianToy(schedule);
+    const reward = await pictureReward(1);
+    const plain = gaussianChain(toy.denoiser, schedule, rowsOf(1));
+    expect(() => guided(plain, options('network'), {})).toThrow(/No gradient of this reward/);
+    expect(() => guided(plain, options('network'), { slope: reward })).toThrow(/reads letters/);
+    await Promise.all([toy.close(), reward.close()]);
+  });
 });
 
 describe('letters', () => {

@@ -90,7 +90,7 @@ export async function gaussianToy(
       return (await session.run(feeds)).out_sample!.data as Float32Array;
     },
   };
-  return { denoiser, calls, close: () => session.release() };
+  return { denoiser, model, calls, close: () => session.release() };
 }
 
 export const mean = (xs: ArrayLike<number>): number => Array.from(xs).reduce((a, b) => a + b, 0) / xs.length;
