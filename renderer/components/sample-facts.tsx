@@ -1,4 +1,5 @@
 import type { Sample } from '#pipelines/engine/contract.ts';
+import { rewardName } from '#renderer/logic/fields.ts';
 import { formatNumber, formatWhen } from '#renderer/logic/format.ts';
 import { useApp } from '#renderer/state/app.ts';
 import { Picture } from './picture.tsx';
@@ -22,7 +23,10 @@ export function SampleFacts({ sample }: { sample: Sample }) {
     ...(sample.start ? [['Started from', startWords(sample.start)] as [string, string]] : []),
     ['For tuning', sample.hasTrajectory ? 'steps are kept' : 'steps were not kept'],
     ['Made', formatWhen(sample.createdAt)],
-    ...Object.entries(sample.scores).map(([reward, value]): [string, string] => [reward, formatNumber(value)]),
+    ...Object.entries(sample.scores).map(([reward, value]): [string, string] => [
+      rewardName(reward),
+      formatNumber(value),
+    ]),
   ];
   return (
     <>

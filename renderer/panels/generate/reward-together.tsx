@@ -40,7 +40,8 @@ export function RewardTogether({ of, combinations, followed: { rewards, combine,
       />
       {cap !== null && (
         <NumberField
-          label={`Cap at this share of plain ${of}`}
+          label="Share"
+          help={`Of plain ${of}: those that are better get no more credit than the best of this share.`}
           value={cap}
           min={0.5}
           max={0.999}

@@ -2,6 +2,7 @@ import { useEffect, useState } from 'react';
 import type { Sequence, SequenceTracks as Tracks } from '#pipelines/engine/contract.ts';
 import { ErrorNote } from '#renderer/components/error-note.tsx';
 import { SequenceTracks } from '#renderer/components/sequence-tracks.tsx';
+import { rewardName } from '#renderer/logic/fields.ts';
 import { formatNumber } from '#renderer/logic/format.ts';
 import type { Molecule } from '#renderer/logic/letters.ts';
 import { engine } from '#renderer/state/engine.ts';
@@ -27,7 +28,7 @@ export function SequenceDetail({ row, molecule }: { row: Sequence; molecule: Mol
   const facts = Object.entries({
     ...(row.className === null ? {} : { Class: row.className }),
     ...{ 'No.': String(row.index), Seed: String(row.seed), Sampler: `${row.scheduler}, ${row.steps} steps` },
-    ...Object.fromEntries(Object.entries(row.scores).map(([name, value]) => [name, formatNumber(value)])),
+    ...Object.fromEntries(Object.entries(row.scores).map(([name, value]) => [rewardName(name), formatNumber(value)])),
   });
   return (
     <section className="stack sequence-detail" aria-label={`Sequence ${row.index}`} data-testid="sequence-detail">

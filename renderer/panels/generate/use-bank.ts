@@ -25,8 +25,9 @@ export function useBank(
   const [error, setError] = useState<EngineError | null>(null);
   const job = useApp((s) => s.jobs?.find(({ id }) => id === view?.jobId)) ?? null;
   const key = of && JSON.stringify({ of, rewards, combine, cap, alpha });
-  const state = job?.state;
-  // biome-ignore lint/correctness/useExhaustiveDependencies: what the bank says changes with the state of its job
+  // Whatever ends may have made what was missing.
+  const ended = useApp((s) => s.jobs?.filter(({ state }) => state !== 'running' && state !== 'queued').length);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: what the bank says changes when a job ends
   useEffect(() => {
     if (key === null) return setView(null);
     let left = false;
@@ -44,7 +45,7 @@ export function useBank(
       left = true;
       clearTimeout(timer);
     };
-  }, [key, state]);
+  }, [key, ended]);
   const make = async (count: number) => {
     if (of === null) return;
     const made = await engine.call('banks.make', { of, rewards, count });
