@@ -13,6 +13,10 @@ export function parseRewardSpec(text: string): RewardSpec {
   return match === null ? { spec: text.trim(), weight: 1 } : { spec: match[1]!, weight: Number(match[2]) };
 }
 
+/** What {@link parseRewardSpec} reads as this: a reward and how much it weighs. */
+export const formatRewardSpec = ({ spec, weight }: RewardSpec): string =>
+  weight === 1 && parseRewardSpec(spec).spec === spec ? spec : `${spec}@${weight}`;
+
 /** What `parseOptions` needs to know of a reward. */
 export interface HasOptions {
   readonly name: string;

@@ -6,7 +6,9 @@ import { createSteering } from '#pipelines/decoding/index.ts';
 import type { JobContext } from '#pipelines/engine/job-protocol.ts';
 import { keepPlain } from '#pipelines/engine/plain-values.ts';
 import { followedLabel, rewardLabel } from '#pipelines/engine/reward-label.ts';
-import { openReward, scoreWith } from '#pipelines/rewards/open-reward.ts';
+import { createReward } from '#pipelines/rewards/index.ts';
+import { scoreWith } from '#pipelines/rewards/open-reward.ts';
+import { formatRewardSpec } from '#pipelines/rewards/spec.ts';
 import type { Reward, RewardItem } from '#pipelines/rewards/types.ts';
 import type { Steering } from '#pipelines/sampling/steering.ts';
 import { stopIfAsked } from './control.ts';
@@ -39,15 +41,14 @@ export async function openSteerBy(
 ): Promise<SteerBy> {
   const host = context.threads ? { threads: context.threads } : {};
   const label = followedLabel({ rewards, combine });
-  // A number after the last @ is always the weight, whatever a reward that was written out ends with.
-  const specs = rewards.map(({ reward, weight }) => `${reward}@${weight}`);
+  const specs = rewards.map(({ reward, weight }) => formatRewardSpec({ spec: reward, weight }));
   if (!needsCalibration(rewards, cap)) {
     const [{ reward: name, weight }] = rewards as [SteeringPayload['rewards'][number]];
-    const reward = (await openReward(weight === 1 ? [name] : specs, { ...host, combine }))!;
+    const reward = await createReward(name, host);
     return {
       steering: createSteering(decoder, options),
-      ...{ label, reward: name, graph: reward.graph, close: () => reward.close() },
-      score: (items) => scoreWith(reward, items),
+      ...{ label, reward: name, graph: weight === 1 ? reward.graph : undefined, close: () => reward.close() },
+      score: async (items) => (await scoreWith(reward, items)).map((value) => value * weight),
       async scoresOf(_item, worth) {
         return [{ reward: name, value: (worth / weight) * (reward.higherIsBetter ? 1 : -1) }];
       },

@@ -10,7 +10,7 @@ import {
   statisticsOf,
 } from '#pipelines/rewards/combine.ts';
 import { createCombinedReward } from '#pipelines/rewards/index.ts';
-import { parseRewardSpec } from '#pipelines/rewards/spec.ts';
+import { formatRewardSpec, parseRewardSpec } from '#pipelines/rewards/spec.ts';
 import type { Reward, RewardItem } from '#pipelines/rewards/types.ts';
 
 const sequences = (...list: string[]): RewardItem[] => list.map((sequence) => ({ kind: 'sequence', sequence }));
@@ -32,6 +32,13 @@ describe('a specification', () => {
     expect(parseRewardSpec('onnx:me@home/x.onnx@2e-1')).toEqual({ spec: 'onnx:me@home/x.onnx', weight: 0.2 });
     expect(parseRewardSpec('onnx:me@home/x.onnx')).toEqual({ spec: 'onnx:me@home/x.onnx', weight: 1 });
   });
+
+  prop.prop([fc.constantFrom('gc', 'a@2', 'onnx:me@home/x.onnx', 'expr:gc - 1e-3'), fc.constantFrom(1, -1, 0.5, 1e-7)])(
+    'of a reward is written so that it is read again, whatever the reward ends with',
+    (spec, weight) => {
+      expect(parseRewardSpec(formatRewardSpec({ spec, weight }))).toEqual({ spec, weight });
+    },
+  );
 });
 
 describe('a weighted sum of standardised scores', () => {
