@@ -112,7 +112,10 @@ export async function* revise<S, E>(
       );
       samples = rows.map((row) => (accepted[row] ? made : before).samples[row]!);
       rewards = Float64Array.from(rows, (row) => (accepted[row] ? made : before).rewards[row]!);
-      const rivals = rows.map((row) => verdict(last.rivals!(row), made, before, row, accepted[row]!, places[row]!));
+      const rivals = rows.map((row) => {
+        const attempts = attemptsAt(last.rivals!(row), made, row, places[row]!);
+        return verdict(attempts, before, row, accepted[row]!, own.steps === 1 ? places[row]! : null);
+      });
       yield told({ ...last, rivals: (row) => rivals[row]! });
     }
     rounds.push(countsOf(before.rewards, rewards));
@@ -128,26 +131,24 @@ interface Part {
 
 type Samples = Pick<Decoded, 'samples' | 'rewards'>;
 
-/** A revision with all that competed for it at its last step, and at the end the sample that it was to replace. */
+/** What competed at the last step of a revision; where nothing did, what came of it. */
+function attemptsAt(finished: readonly Rival[], made: Samples, row: number, parent: number | null): readonly Rival[] {
+  if (finished.length > 0) return finished;
+  return [{ value: made.rewards[row]!, parent, wentOn: true, guess: () => made.samples[row]! }];
+}
+
+/** Attempts, and the sample that they were to replace. @param parent its place in what was told before, if it was there. */
 function verdict(
-  finished: readonly Rival[],
-  made: Samples,
+  attempts: readonly Rival[],
   before: Samples,
   row: number,
   accepted: boolean,
   parent: number | null,
 ): Rival[] {
-  const attempt = { value: made.rewards[row]!, parent, wentOn: true, guess: () => made.samples[row]! };
-  const attempts = finished.length > 0 ? finished : [attempt];
+  const guess = () => before.samples[row]!;
   return [
     ...attempts.map((rival) => ({ ...rival, wentOn: rival.wentOn && accepted })),
-    {
-      value: before.rewards[row]!,
-      parent: null,
-      wentOn: !accepted,
-      standing: true,
-      guess: () => before.samples[row]!,
-    },
+    { value: before.rewards[row]!, parent, wentOn: !accepted, standing: true, guess },
   ];
 }
 

@@ -74,6 +74,9 @@ interface RivalsProps {
 /** Those that competed at a step, best first, with the best guess of what each becomes. */
 function Rivals({ step, before, ours, molecule }: RivalsProps) {
   const { values, survivors, parents, standing, guesses, sheet, left } = step;
+  /** Else each comes from the one in its own place. */
+  const branches = parents.some((parent, place) => parent !== null && parent !== place);
+  const scored = values.some((value) => value !== null);
   const worth = (place: number) => values[place] ?? Number.NEGATIVE_INFINITY;
   const better = (a: number, b: number) => Number(worth(b) > worth(a)) - Number(worth(a) > worth(b));
   const places = [...values.keys()].sort((a, b) => better(a, b) || a - b);
@@ -83,12 +86,12 @@ function Rivals({ step, before, ours, molecule }: RivalsProps) {
         const wentOn = survivors.includes(place);
         const parent = parents[place] ?? null;
         const fate = place === ours ? 'became the result' : fateOf(place, wentOn, standing);
-        const from = parent !== null && before ? `from ${parent + 1} of step ${before.step}` : '';
+        const from = parent !== null && before && branches ? `from ${parent + 1} of step ${before.step}` : '';
         return (
           <li key={place} className={wentOn ? 'rival on' : 'rival'} data-testid="rival">
             <span className="number fate">{place === ours ? '◆' : wentOn ? '●' : '○'}</span>
             <span className="number">{`${place + 1}`}</span>
-            <span className="number">{formatValue(values[place] ?? null)}</span>
+            {scored && <span className="number">{formatValue(values[place] ?? null)}</span>}
             <span className="quiet small">{[fate, from].filter(Boolean).join(', ')}</span>
             {sheet && <SheetPicture sheet={sheet} at={place} alt={`What ${place + 1} would become`} />}
             {guesses?.[place] && (
@@ -99,9 +102,7 @@ function Rivals({ step, before, ours, molecule }: RivalsProps) {
           </li>
         );
       })}
-      {values.every((value) => value === null) && (
-        <li className="small quiet">No reward was asked for at this step.</li>
-      )}
+      {!scored && <li className="small quiet">No reward was asked for at this step.</li>}
       {left > 0 && <li className="small quiet">{`${left} more that are not kept.`}</li>}
     </ul>
   );
