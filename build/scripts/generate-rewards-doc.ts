@@ -54,7 +54,9 @@ A reward gives each picture or sequence a number. \`northlight score --reward SP
 
 - \`name\` or \`name:key=value,…\`, one of the tables below;
 - \`onnx:PATH\`, a network with one output per item; \`reward.json\` beside it says what it takes. Pictures go in as floats
-  \`[B, C, H, W]\`, sequences as one-hot \`[B, L, A]\` or \`[B, A, L]\`, or as token ids \`[B, L]\` in the order of its \`alphabet\`;
+  \`[B, C, H, W]\`, sequences as one-hot \`[B, L, A]\` or \`[B, A, L]\`, or as token ids \`[B, L]\` in the order of its \`alphabet\`. Where
+  it says more than one thing, \`onnx:PATH,output=NAME\` takes an output and \`onnx:PATH,column=NAME\` one of its columns, by number
+  from 0 or by its name in "outputs" of \`reward.json\`: \`onnx:enhancer-oracle-a/model.onnx,column=K562\`;
 - \`expr:FORMULA\`, arithmetic over the names below: \`expr:-abs(gc-0.5)*10 + motif("TATAAA")\`. Numbers, \`+ - * / ^\`, comparisons
   (1 or 0), \`min max abs log exp sqrt clamp(x,low,high) if(condition,yes,no)\`; options as in \`motif("TATAAA", strands="one")\`;
 - \`module:PATH\`, a JavaScript module with \`export default function score(items)\` that returns one number per item. An item is

@@ -64,7 +64,7 @@ export interface RewardHost {
 
 /** Rewards that come from elsewhere: what the prefix is followed by. */
 const REWARD_SOURCES = {
-  onnx: 'onnx:PATH',
+  onnx: 'onnx:PATH[,output=NAME][,column=NAME]',
   expr: 'expr:FORMULA',
   module: 'module:PATH',
   command: 'command:PROGRAM ARGS…',

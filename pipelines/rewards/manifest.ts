@@ -12,6 +12,8 @@ const manifest = z.looseObject({
   output: z.string().optional(),
   /** Column of an output `[B, K]`; must be said when K > 1. */
   outputIndex: z.number().int().min(0).optional(),
+  /** Names of those columns. */
+  outputs: z.array(z.string().min(1)).optional(),
   /** Pictures are resized to this: one side of a square, or `[height, width]`. */
   size: z.union([side.transform((s) => [s, s] as const), z.tuple([side, side])]).optional(),
   /** Values that black and white become, before mean and std. */

@@ -7,6 +7,7 @@ import { readModel } from '#models/onnx/read.ts';
 import { createBuilder } from '#models/ops/index.ts';
 import type { RewardManifest } from './manifest.ts';
 import type { SequencePlan } from './onnx-sequence.ts';
+import type { ScoreAt } from './onnx-spec.ts';
 import { lumaGraph, pictureGraph, resizedGraph } from './picture-graph.ts';
 import type { PictureShape, SequenceShape } from './types.ts';
 
@@ -18,11 +19,10 @@ export interface PicturePlan {
   readonly size: readonly [height: number, width: number] | null;
 }
 
-/** A scorer on disk: what `reward.json` says of it, and which output is the score. */
-export interface Scorer {
+/** A scorer on disk: what `reward.json` says of it, and which of its numbers is the score. */
+export interface Scorer extends ScoreAt {
   readonly path: string;
   readonly manifest: RewardManifest;
-  readonly output: string;
 }
 
 /**
@@ -114,14 +114,14 @@ function scored(op: GraphBuilder, scorer: Scorer, plan: { name: string; batch: n
   });
   const result = outputs.get(scorer.output)!;
   const columns = result.dims.reduce((n, d) => n * d, 1) / rows;
-  if (!Number.isInteger(columns)) {
+  if (!Number.isInteger(columns) || (scorer.column ?? 0) >= columns) {
     throw new NorthlightError(
       'reward/output',
-      `The reward model ${scorer.path} gives [${result.dims.join(', ')}] for ${rows} items.`,
-      'It must give [batch] or [batch, 1].',
+      `The reward model ${scorer.path} gives [${result.dims.join(', ')}] for ${rows} items${scorer.column === undefined ? '' : `, and column ${scorer.column} was asked for`}.`,
+      'It must give [batch] or [batch, 1]; of several columns, say which is the score: onnx:PATH,column=NUMBER.',
     );
   }
   const row = op.slice(op.reshape(result, [rows, columns]), 0, 0, 1);
-  const column = scorer.manifest.outputIndex ?? 0;
+  const column = scorer.column ?? 0;
   return op.slice(row, 1, column, column + 1);
 }

@@ -8,6 +8,7 @@ import { lumaOf } from './luma.ts';
 import { type RewardManifest, readRewardManifest } from './manifest.ts';
 import { type PicturePlan, type Scorer, scorerOfPicture, scorerOfSequence } from './onnx-graph.ts';
 import { sequenceBatches, sequencePlan, takesSequences } from './onnx-sequence.ts';
+import { parseOnnxSpec, scoreAt } from './onnx-spec.ts';
 import { pictureOnly } from './picture-graph.ts';
 import type { ImageItem, Reward, RewardItem } from './types.ts';
 
@@ -21,15 +22,18 @@ interface InputPlan extends PicturePlan {
  * An ONNX file as a reward of pictures: one float input `[B, C, H, W]` in 0…1 and one output `[B]` or `[B, 1]`, unless `reward.json`
  * beside it says otherwise. Pictures are resized to a declared size and passed as they are where it is free; one channel is luma.
  * With a one-hot input `[B, L, A]` or token ids `[B, L]` it is a reward of sequences.
- * @throws {NorthlightError} `reward/missing`, `reward/manifest`, `reward/input`, `reward/output`, and `session/…`; scoring throws
+ * @param spec `PATH[,output=NAME][,column=NAME]`.
+ * @throws {NorthlightError} `reward/option`, `reward/missing`, `reward/manifest`, `reward/input`, `reward/output`, and `session/…`; scoring throws
  *   `reward/kind`, `reward/output` and `reward/not-finite`.
  */
-export async function createOnnxReward(path: string, options: SessionOptions = {}): Promise<Reward> {
+export async function createOnnxReward(spec: string, options: SessionOptions = {}): Promise<Reward> {
+  const asked = parseOnnxSpec(spec);
+  const { path } = asked;
   if (!existsSync(path)) {
     throw new NorthlightError(
       'reward/missing',
       `The reward model ${path} does not exist.`,
-      'Check the path after "onnx:".',
+      'Check the path after "onnx:"; behind it may stand ",output=NAME" and ",column=NAME".',
     );
   }
   const manifest = readRewardManifest(path);
@@ -37,20 +41,20 @@ export async function createOnnxReward(path: string, options: SessionOptions = {
   try {
     const [input] = session.inputs;
     const sequences = session.inputs.length === 1 && takesSequences(input!);
-    const output = outputName(session.outputs, manifest, path);
-    const { feedsOf, graph } = sequences
-      ? ofSequences(input!, { manifest, path, output })
-      : ofPictures(session, { manifest, path, output });
+    const at = scoreAt(asked, session.outputs, manifest);
+    const { output, column } = at;
+    const scorer = { manifest, path, ...at };
+    const { feedsOf, graph } = sequences ? ofSequences(input!, scorer) : ofPictures(session, scorer);
     return {
-      name: manifest.name ?? basename(path, '.onnx'),
+      name: [manifest.name ?? basename(path, '.onnx'), asked.output, asked.column].filter(Boolean).join(' '),
       higherIsBetter: manifest.higherIsBetter,
       kinds: [sequences ? 'sequence' : 'image'],
       async score(items) {
         const scores = new Float32Array(items.length);
         for (const { indices, feed } of await feedsOf(items)) {
           const result = (await session.run({ [input!.name]: feed }, [output]))[output]!;
-          const column = columnOf(result, feed.dims[0]!, manifest.outputIndex, path);
-          for (const [i, index] of indices.entries()) scores[index] = finite(column[i]!, index, path);
+          const values = columnOf(result, feed.dims[0]!, column, path);
+          for (const [i, index] of indices.entries()) scores[index] = finite(values[i]!, index, path);
         }
         return scores;
       },
@@ -145,19 +149,6 @@ function declaredSize(
   return height === null ? null : [height, width!];
 }
 
-function outputName(outputs: readonly Port[], manifest: RewardManifest, path: string): string {
-  const names = outputs.map((o) => o.name);
-  const name = manifest.output ?? (names.length === 1 ? names[0] : undefined);
-  if (name !== undefined && names.includes(name)) return name;
-  throw new NorthlightError(
-    'reward/output',
-    manifest.output === undefined
-      ? `The reward model ${path} has ${names.length} outputs (${names.join(', ')}).`
-      : `The reward model ${path} has no output "${manifest.output}"; it has ${names.join(', ')}.`,
-    'Name the one that is the score as "output" in reward.json beside the model.',
-  );
-}
-
 interface Prepared {
   readonly values: Float32Array;
   readonly width: number;
@@ -232,7 +223,7 @@ function columnOf(result: Tensor, batch: number, index: number | undefined, path
     throw new NorthlightError(
       'reward/output',
       `The reward model ${path} gave [${dims.join(', ')}] for ${batch} items${index === undefined ? '' : `, and column ${index} was asked for`}.`,
-      'It must give [batch] or [batch, 1]; of several columns, say which is the score as "outputIndex" in reward.json.',
+      'It must give [batch] or [batch, 1]; of several columns, say which is the score: onnx:PATH,column=NUMBER, or "outputIndex" in reward.json.',
     );
   }
   const all = toNumbers(result);

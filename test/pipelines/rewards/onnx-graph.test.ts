@@ -65,6 +65,10 @@ describe('a reward as a graph says what the reward says, higher is better, and k
       'the second of three columns, of a batch of two',
       written({ dims: [2, 3, 4, 8], sizes: [2, 3, 4, 8], columns: 3, manifest: { outputIndex: 1 } }),
     ],
+    [
+      'the third of three columns, named behind its path',
+      `${written({ dims: ['B', 3, 4, 8], sizes: [1, 3, 4, 8], columns: 3, manifest: { outputIndex: 1 } })},column=2`,
+    ],
   ])('%s', async (_, spec) => {
     const { better, value, directional, difference } = await both(spec, soft);
     expect(value).toBeCloseTo(better, 5);

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -101,6 +101,30 @@ describe('an ONNX reward', () => {
     expect((await score(pixels, colour))[0]).toBeCloseTo(0.2, 6);
   });
 
+  test('is the output, and the column by number or name, that stand behind its path', async () => {
+    const colour = flat(255, 51, 0);
+    const log = scorer({ opType: 'Log', extraOutput: true, manifest: { output: 'score' } });
+    expect((await score(`${log},output=mean`, flat(51, 51, 51)))[0]).toBeCloseTo(0.2, 6);
+    expect((await score(log, flat(51, 51, 51)))[0]).toBeCloseTo(Math.log(0.2), 6);
+    const columns = scorer({ axes: [2, 3], manifest: { outputIndex: 0, outputs: ['red', 'green', 'blue'] } });
+    for (const [spec, value] of [
+      [columns, 1],
+      [`${columns},column=1`, 0.2],
+      [`${columns},column=green`, 0.2],
+      [`${columns},output=score,column=blue`, 0],
+    ] as const) {
+      expect((await score(spec, colour))[0]).toBeCloseTo(value, 6);
+    }
+    const reward = await createReward(`${columns},column=green`);
+    expect(reward.name).toBe('scorer green');
+    await reward.close();
+    // Commas of the path itself.
+    const folder = join(root, 'a,b=c');
+    mkdirSync(folder);
+    copyFileSync(columns.slice('onnx:'.length), join(folder, 'scorer.onnx'));
+    expect((await score(`onnx:${join(folder, 'scorer.onnx')},column=1`, colour))[0]).toBeCloseTo(0.2, 6);
+  });
+
   test('gets grey when it has one channel', async () => {
     expect((await score(scorer({ dims: ['B', 1, 'H', 'W'] }), flat(255, 0, 0)))[0]).toBeCloseTo(0.2126, 6);
   });
@@ -173,6 +197,18 @@ describe('an ONNX reward is refused by name', () => {
     await expect(score(scorer({ axes: [3] }), pattern)).rejects.toMatchObject({ code: 'reward/output' });
     await expect(score(scorer({ axes: [2, 3], manifest: { outputIndex: 3 } }), pattern)).rejects.toThrow(/column 3/);
     expect(await score(scorer({ extraOutput: true, manifest: { output: 'mean' } }), flat(0, 0, 0))).toEqual([0]);
+  });
+
+  test('when what is asked for behind its path is not there, with what is', async () => {
+    const two = scorer({ extraOutput: true });
+    await refused(`${two},output=z`, 'reward/output', /no output "z"; it has score, mean/);
+    await refused(`${two},column=0`, 'reward/output', /2 outputs \(score, mean\)/);
+    await refused(`${two},output=mean,column=1`, 'reward/output', /no column "1"; it has only column 0/);
+    await refused(`${two},output=mean,size=3`, 'reward/option', /size/);
+    await refused(`${two},size=3`, 'reward/missing');
+    const columns = scorer({ axes: [2, 3], manifest: { outputs: ['red', 'green', 'blue'] } });
+    await refused(`${columns},column=3`, 'reward/output', /red, green, blue: columns 0 to 2/);
+    await refused(`${columns},column=grey`, 'reward/output', /"grey"; it has red, green, blue: columns 0 to 2/);
   });
 
   test('when a score is not finite, with the item', async () => {
