@@ -557,7 +557,13 @@ export const procedures = {
         }),
       ),
       rewards: z.array(
-        z.object({ reward: z.string(), label: z.string(), description: z.string(), hasGradient: z.boolean() }),
+        z.object({
+          reward: z.string(),
+          label: z.string(),
+          description: z.string(),
+          hasGradient: z.boolean(),
+          higherIsBetter: z.boolean(),
+        }),
       ),
       combinations: z.array(z.object({ name: z.enum(COMBINATIONS), title: z.string(), description: z.string() })),
     }),

@@ -1,5 +1,5 @@
 import type { BankPreview, BankView } from '#pipelines/engine/contract.ts';
-import { formatCount, formatDuration, formatNumber } from './format.ts';
+import { formatCount, formatDuration, formatMean, formatNumber } from './format.ts';
 
 /** What making so many samples more comes to. */
 export function makingWords(view: BankView, count: number): string {
@@ -23,7 +23,7 @@ const signed = (value: number) => (value > 0 ? `+${formatNumber(value)}` : forma
 
 /** What following the reward with this α would do to its mean. */
 export function gainWords({ plain, tilted, gain }: BankPreview): string {
-  return `${formatNumber(plain.mean)} → ${formatNumber(tilted.mean)} on average (${signed(Number(gain.toPrecision(2)))})`;
+  return `${formatMean(plain.mean, plain.std)} → ${formatMean(tilted.mean, plain.std)} on average (${signed(Number(gain.toPrecision(2)))})`;
 }
 
 /** How far that is from what the model makes by itself, in words. */

@@ -22,6 +22,10 @@ export function formatNumber(value: number): string {
   return text.replace(/-/g, '−');
 }
 
+/** A mean of values that lie within `scale`: one that is 0 but for rounding is 0. */
+export const formatMean = (value: number, scale: number): string =>
+  formatNumber(Math.abs(value) < 1e-4 * scale ? 0 : value);
+
 /** A share as a whole percentage, "62%"; never rounds an unfinished share up to all or down to none. */
 export function formatPercent(share: number): string {
   const percent = Math.round(share * 100);

@@ -117,6 +117,7 @@ export const generate: Handlers<'generate'> = {
       rewards: rewards.map((r) => ({
         ...{ reward: r.name, label: rewardLabel(r.name), description: r.description },
         hasGradient: hasGradient(r),
+        higherIsBetter: !('higherIsBetter' in r) || r.higherIsBetter !== false,
       })),
       combinations: COMBINATIONS.map((name) => ({ name, ...COMBINATION_WORDS[name] })),
     };

@@ -1,7 +1,7 @@
 import { useEffect, useState } from 'react';
 import type { PlainValues } from '#pipelines/engine/contract.ts';
 import { rewardTitle } from '#renderer/logic/fields.ts';
-import { formatNumber } from '#renderer/logic/format.ts';
+import { formatMean } from '#renderer/logic/format.ts';
 import { meanOf, spreadOf } from '#renderer/logic/reward-spread.ts';
 import { engine } from '#renderer/state/engine.ts';
 import { BankHistogram } from './bank-histogram.tsx';
@@ -38,9 +38,9 @@ export function RewardCharts({ jobId, rewards, scored }: Props) {
         const before = plain.find((p) => p.reward === reward)?.values ?? [];
         const spread = spreadOf(values, before);
         if (!spread) return null;
-        const now = formatNumber(meanOf(values));
-        const words =
-          before.length > 0 ? `${now} on average, plain ${formatNumber(meanOf(before))}` : `${now} on average`;
+        const mean = (of: readonly number[]) => formatMean(meanOf(of), spread.to - spread.from);
+        const now = mean(values);
+        const words = before.length > 0 ? `${now} on average, plain ${mean(before)}` : `${now} on average`;
         return (
           <figure key={reward} className="chart" data-testid="reward-chart">
             <figcaption className="title">

@@ -29,7 +29,7 @@ interface Props {
 /** A reward that is written out, to begin with. */
 const WRITTEN = 'motif:TGASTCA';
 
-/** The rewards that are followed: one line to choose the first by; with more, how much each counts, and in which direction. */
+/** The rewards that are followed: one line to choose the first by; with more, how much each counts, and whether it is to rise or to fall. */
 export function RewardRows({ of, choices, steering, change, begin }: Props) {
   const box = useRef<HTMLDivElement>(null);
   const rows = steering?.rewards ?? [];
@@ -46,6 +46,8 @@ export function RewardRows({ of, choices, steering, change, begin }: Props) {
   const canAdd = steering !== null && next !== undefined && hasRoom(steering);
   const add = () => canAdd && change({ ...steering, rewards: [...steering.rewards, { reward: next, weight: 1 }] });
   useShortcuts([{ keys: ['r'], does: 'Steer by one reward more', group: 'Generate', run: add }]);
+  /** Whether higher is what the reward calls better; of one that is written out, by what it begins with. */
+  const risesWell = (name: string) => (listed(name) ?? listed(name.split(':')[0]!))?.higherIsBetter ?? true;
   const labelOf = (name: string) => fieldLabel(listed(name)?.label ?? name);
 
   return (
@@ -102,13 +104,16 @@ export function RewardRows({ of, choices, steering, change, begin }: Props) {
                 )}
                 <div className="row apart">
                   <Segmented
-                    label={`More or less of ${labelOf(reward)}`}
-                    value={weight < 0 ? 'less' : 'more'}
+                    label={`${labelOf(reward)}: higher or lower`}
+                    value={weight > 0 === risesWell(reward) ? 'higher' : 'lower'}
                     options={[
-                      { value: 'more', label: 'More' },
-                      { value: 'less', label: 'Less' },
+                      { value: 'higher', label: 'Higher' },
+                      { value: 'lower', label: 'Lower' },
                     ]}
-                    onChange={(way) => change(weighReward(steering, at, (way === 'less' ? -1 : 1) * Math.abs(weight)))}
+                    onChange={(way) => {
+                      const sign = (way === 'higher') === risesWell(reward) ? 1 : -1;
+                      change(weighReward(steering, at, sign * Math.abs(weight)));
+                    }}
                   />
                   <span className="row">
                     {steering.combine === 'lexicographic' && at > 0 && (
