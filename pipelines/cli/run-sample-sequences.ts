@@ -80,6 +80,7 @@ export async function runSampleSequences(found: FoundFolder, options: Options, i
       denoiserCalls: pipeline.calls.count - bankCalls,
       rewardCalls: rewardCalls.count,
       valueCalls: steering?.valueCalls?.count ?? 0,
+      gradientCalls: steering?.gradientCalls?.count ?? 0,
     };
     writeResults(options, { ...opened, by, calls, failure }, made, rewards);
     if (failure !== undefined) throw withKept(failure, `${made.length} finished sequences`, options.out);

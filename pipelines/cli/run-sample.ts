@@ -118,6 +118,7 @@ export async function runSample(options: Options, io: Io): Promise<SampleResult>
       denoiserCalls: pipeline.calls.count - bankCalls,
       rewardCalls: rewardCalls.count,
       valueCalls: steering?.valueCalls?.count ?? 0,
+      gradientCalls: steering?.gradientCalls?.count ?? 0,
     };
     const manifest = {
       model: { name: pipeline.folder.name, sha256: await rememberedModelHash(pipeline.folder.path) },

@@ -52,6 +52,8 @@ export interface SampleResult {
   readonly rewardCalls: number;
   /** Of a value network, where one steers. */
   readonly valueCalls: number;
+  /** Of the reward, by samples or their best guesses. */
+  readonly gradientCalls: number;
   /** The plain samples that several rewards were compared on, and what it took to make those that were missing. */
   readonly bank?: { readonly key: string; readonly samples: number; readonly denoiserCalls: number };
   readonly rewards?: { mean: number; std: number; min: number; max: number; values: number[] } | undefined;

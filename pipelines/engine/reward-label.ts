@@ -1,11 +1,16 @@
 import { basename, dirname } from 'node:path';
+import { parseOnnxSpec } from '#pipelines/rewards/onnx-spec.ts';
 
-/** A reward as a person would call it: a scorer by its file or, where that is called model, by its folder; never by a path. */
+/**
+ * A reward as a person would call it: a scorer by its file or, where that is called model, by its folder, and by the output and column that
+ * were asked for; never by a path.
+ */
 export function rewardLabel(spec: string): string {
   if (!spec.startsWith('onnx:')) return spec;
-  const path = spec.slice('onnx:'.length);
-  const name = basename(path, '.onnx');
-  return name === 'model' ? basename(dirname(path)) : name;
+  const { path, output, column } = parseOnnxSpec(spec.slice('onnx:'.length));
+  const file = basename(path, '.onnx');
+  const name = file === 'model' ? basename(dirname(path)) : file;
+  return [name, output, column].filter(Boolean).join(' ');
 }
 
 /** Scores by what their rewards are called. */

@@ -38,13 +38,14 @@ function scorersIn(folder: string): Listed[] {
     const parsed = scorer.safeParse(JSON.parse(readFileSync(manifest, 'utf8')));
     if (!parsed.success) return [];
     const { outputs, outputIndex } = parsed.data;
+    const said = `What the network ${parsed.data.name} says`;
     const of = outputs[outputIndex];
+    const others = outputs.filter((_, column) => column !== outputIndex);
     return [
-      {
-        graph: true,
-        name: `onnx:${model}`,
-        description: `What the network ${parsed.data.name} says${of ? ` of ${of}` : ''}.`,
-      },
+      { graph: true, name: `onnx:${model}`, description: `${said}${of ? ` of ${of}` : ''}.` } as const,
+      ...others.map((column) => {
+        return { graph: true, name: `onnx:${model},column=${column}`, description: `${said} of ${column}.` } as const;
+      }),
     ];
   });
 }
