@@ -86,6 +86,7 @@ const REGISTRIES: readonly Registry[] = [
       'open-reward',
       'picture-graph',
       'property',
+      'reward-hash',
       'spec',
     ],
   },
@@ -104,7 +105,7 @@ const REGISTRIES: readonly Registry[] = [
   {
     kind: 'kinds of jobs',
     folder: 'pipelines/engine/jobs',
-    share: ['control', 'journal', 'payloads', 'pictures', 'bank-payload'],
+    share: ['control', 'journal', 'open-plain', 'payloads', 'pictures', 'bank-payload', 'values-payload'],
     testsIn: 'pipelines/engine',
   },
   { kind: 'migrations', folder: 'pipelines/store/migrations', share: [], testsIn: 'pipelines/store' },

@@ -31,9 +31,9 @@ export async function* svddMc<S, E>(
     const value = values.of(chain);
     const counted: typeof value = {
       ...value,
-      values(step, at, said) {
-        if (valueCalls) valueCalls.count += at.length;
-        return value.values(step, at, said);
+      values(...asked) {
+        if (valueCalls) valueCalls.count += asked[1].length;
+        return value.values(...asked);
       },
     };
     return yield* svdd(chain, counted, score, { ...options, alpha });

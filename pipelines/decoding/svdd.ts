@@ -190,7 +190,12 @@ async function appraise<S, E>(
         at.map((a) => chain.finished(a.state)),
         at.map((a) => a.row),
       )
-    : await value.values(step + 1, at, value.asksNetwork ? open.map((k) => known[k] as E) : []);
+    : await value.values(
+        step + 1,
+        at,
+        value.asksNetwork ? open.map((k) => known[k] as E) : [],
+        at.map(({ row }) => answers[row]!),
+      );
   const worth = new Map(open.map((k, n) => [k, values[n]!]));
   return {
     values: places.map(({ choice, of }) => (choice ? Float64Array.from(of, (k) => worth.get(k)!) : new Float64Array())),

@@ -11,85 +11,96 @@ import { createBuilder } from '#models/ops/index.ts';
 import { createSession, type SessionOptions } from '#models/runtime/session.ts';
 import { Rng } from '#models/tensor/rng.ts';
 import { f32, numel } from '#models/tensor/tensor.ts';
+import { rewardHash } from '#pipelines/rewards/reward-hash.ts';
 import type { DecodingTarget } from '#pipelines/sampling/steering.ts';
 import type { Chain } from './chain.ts';
 import type { ValueFunction } from './value.ts';
+import { CLOCK, clockOf } from './value-clock.ts';
+import { sightDims, sightOf } from './value-sight.ts';
+import { trustAt } from './value-trust.ts';
+import { countedWords } from './value-words.ts';
 
+const thirds = z.array(z.number()).nullable();
 const card = z.object({
   /** SHA-256 of the model whose states it knows. */
   modelHash: z.string(),
-  /** Name of the reward. */
+  /** The reward as it was asked for, and the SHA-256 of what it is: its specification with the contents of its files. */
   reward: z.string(),
+  rewardHash: z.string(),
   kind: z.enum(['soft', 'mean', 'guess']).describe('soft: α·log E exp(r/α); mean: E r; guess: r(E x₀)'),
   alpha: z.number().gt(0),
-  /** Shape of a state, channels first. */
+  /** Shape of what it sees of a state, channels first. */
   dims: z.array(z.int().min(1)).min(1),
   hidden: z.int().min(1),
-  /** Value = offset + scale·output. */
+  /** Value = offset + scale·trust·output, the trust of that part of the way. */
   offset: z.number(),
   scale: z.number().gt(0),
+  trust: z.array(z.number().min(0).max(1)).min(1),
   /** Samples that it learned from. */
   samples: z.int().min(1),
-  /** Of values and rewards of samples that it did not learn from, by thirds of the way; null where there were too few. */
-  correlation: z.array(z.number()).nullable(),
+  /** Of samples that it did not learn from, by thirds of the way; null where there were too few. See `value-exam.ts`. */
+  correlation: thirds,
+  guessCorrelation: thirds,
+  choice: thirds,
 });
 /** What a value network is for, beside its weights. */
 export type ValueCard = z.output<typeof card>;
 
 export interface ValueNetwork {
   readonly card: ValueCard;
-  /** `state [B, …dims]` and `clock [B, 3]` to `value [B, 1]`. */
+  /** `sight [B, …dims]` and `clock [B, 3]` to `value [B, 1]`. */
   readonly model: Model;
 }
 
-/** Progress of a state about to take a step, as the network sees it: share of the steps, and two waves over them. */
-export const CLOCK = 3;
-export function clockOf(progress: number): readonly [number, number, number] {
-  return [progress, Math.sin(Math.PI * progress), Math.cos(Math.PI * progress)];
-}
-
-/** Up to so many numbers of a state are read as they are, without convolutions. */
-const FEW = 64;
-/** Convolutions halve the sides until one would be shorter than this, and at most so often. */
+/** Up to so many numbers are read as they are, without convolutions. */
+const FEW = 128;
+/** Pictures: convolutions halve the sides until one would be shorter than this, and at most so often. */
 const SHORTEST = 4;
 const MOST_HALVINGS = 4;
-
+/** Words that are looked for, for each hidden unit. */
+const WORDS_EACH = 4;
 /**
- * A fresh network. States are looked at by convolutions of stride 2, each level taken together over all places, so that what is said
- * does not depend on where something is; with the clock, through two hidden layers. Its first value is 0 for all.
+ * A fresh network. What it reads of a sight does not depend on where something is; it goes with the clock through two hidden layers, and of
+ * sequences past them too. Its first value is 0 for all.
  */
 export function valueModel(dims: readonly number[], hidden: number, seed: number): Model {
   const op = createBuilder();
   const nn = new Layers(op, new Rng(seed).fork('weights'));
-  const state = op.input('state', 'float32', [1, ...dims]);
+  const sight = op.input('sight', 'float32', [1, ...dims]);
   const clock = op.input('clock', 'float32', [1, CLOCK]);
-  const size = numel(dims);
-  const seen = size <= FEW ? nn.batchReshape(state, [size]) : op.concat(levels(nn, state, Math.ceil(hidden / 2)), 1);
   const layer = (x: Value, name: string) => nn.silu(nn.linear(name, x, hidden));
-  op.output(nn.linear('out', layer(layer(op.concat([seen, clock], 1), 'in'), 'mid'), 1, { zero: true }), 'value');
+  const layers = (seen: Value) =>
+    nn.linear('out', layer(layer(op.concat([seen, clock], 1), 'in'), 'mid'), 1, { zero: true });
+  if (readsWords(dims)) {
+    const seen = countedWords(nn, sight, WORDS_EACH * hidden);
+    op.output(op.add2(layers(seen), nn.linear('counts', seen, 1, { zero: true })), 'value');
+  } else {
+    const few = numel(dims) <= FEW;
+    const seen = few ? nn.batchReshape(sight, [numel(dims)]) : op.concat(levels(nn, sight, Math.ceil(hidden / 2)), 1);
+    op.output(layers(seen), 'value');
+  }
   return op.toModel('value', (v) => ['batch', ...v.dims.slice(1)]);
 }
 
-/** Over all places, `[B, channels]` each: means of the state, its squares and every level of convolutions, and of sequences the largest. */
-function levels(nn: Layers, state: Value, width: number): Value[] {
+/** Whether a sight is of a sequence, and too long to be read as it is. */
+export const readsWords = (dims: readonly number[]): boolean => dims.length === 2 && numel(dims) > FEW;
+
+/** Of a picture, over all places, `[B, channels]` each: means of the sight, its squares and every level of convolutions of stride 2. */
+function levels(nn: Layers, sight: Value, width: number): Value[] {
   const { op } = nn;
-  const places = state.dims.slice(2).map((_, i) => i + 2);
+  const places = sight.dims.slice(2).map((_, i) => i + 2);
   const mean = (x: Value) => op.reduceMean(x, places, false);
-  const largest = (x: Value) => op.apply('ReduceMax', [x, op.i64(places)], { keepdims: 0 });
-  const out = [mean(state), mean(op.mul(state, state))];
-  // Letters are read in words; of pictures, neighbours.
-  const side = places.length === 1 ? 7 : 3;
-  let x = state;
+  const out = [mean(sight), mean(op.mul(sight, sight))];
+  let x = sight;
   for (let n = 0; n < MOST_HALVINGS && Math.max(...x.dims.slice(2)) / 2 >= SHORTEST; n++) {
-    const kernel = places.map(() => side);
+    const kernel = places.map(() => 3);
     const bound = Math.sqrt(3 / (x.dims[1]! * numel(kernel)));
     const weight = nn.weight(`conv${n}.weight`, [width, x.dims[1]!, ...kernel], bound);
-    const pad = places.map(() => (side - 1) / 2);
+    const pad = places.map(() => 1);
     const options = { pads: [...pad, ...pad], strides: places.map(() => 2) };
     x = nn.silu(op.conv(x, weight, nn.weight(`conv${n}.bias`, [width], 0), options));
+    // Largest values over all places of a noisy picture are mostly noise: only means are taken.
     out.push(mean(x));
-    // A word anywhere counts; in a noisy picture the largest is mostly noise.
-    if (places.length === 1) out.push(largest(x));
   }
   return out;
 }
@@ -111,8 +122,8 @@ export interface LoadedValues {
 /**
  * A trained value network.
  * @param target what is to be steered, and by what.
- * @throws {NorthlightError} `value/missing`, `value/card`, `value/other-model`, `value/other-reward`, and `session/…`; asking it throws
- *   `value/shape`.
+ * @throws {NorthlightError} `value/missing`, `value/card`, `value/other-model`, `value/other-reward`, `value/changed-reward`, and
+ *   `session/…`; {@link LoadedValues.of} throws `value/shape`.
  */
 export async function loadValueNetwork(
   folder: string,
@@ -134,28 +145,36 @@ export async function loadValueNetwork(
       'Train one for this reward, or decode by svdd-pm, which needs none.',
     );
   }
+  if (own.rewardHash !== rewardHash(reward)) {
+    throw new NorthlightError(
+      'value/changed-reward',
+      `The files of the reward "${reward}" have changed since the value network in ${folder} was trained for it.`,
+      'Train one for the reward as it is now, put the old files back, or decode by svdd-pm, which needs none.',
+    );
+  }
   const session = await createSession(join(folder, 'value.onnx'), options);
   return {
     card: own,
-    of: (chain) => ({
-      asksNetwork: false,
-      async values(step, at) {
-        const size = numel(own.dims);
-        const states = new Float32Array(at.length * size);
-        const clock = new Float32Array(at.length * CLOCK);
-        for (const [i, { state }] of at.entries()) {
-          const features = chain.features(step, state);
-          if (features.length !== size) throw wrongShape(folder, own.dims, chain.featureDims);
-          states.set(features, i * size);
-          clock.set(clockOf(step / chain.steps), i * CLOCK);
-        }
-        const { value } = await session.run({
-          state: f32([at.length, ...own.dims], states),
-          clock: f32([at.length, CLOCK], clock),
-        });
-        return Float64Array.from(value!.data as Float32Array, (v) => own.offset + own.scale * v);
-      },
-    }),
+    of: (chain) => {
+      const seen = sightDims(chain);
+      if (seen.join() !== own.dims.join()) throw wrongShape(folder, own.dims, seen);
+      return {
+        asksNetwork: false,
+        async values(step, at, _, before = []) {
+          const size = numel(own.dims);
+          const sights = new Float32Array(at.length * size);
+          const progress = step / chain.steps;
+          const clock = Float32Array.from(at.flatMap(() => [...clockOf(progress)]));
+          for (const [i, candidate] of at.entries()) sights.set(sightOf(chain, step, candidate, before[i]!), i * size);
+          const { value } = await session.run({
+            sight: f32([at.length, ...own.dims], sights),
+            clock: f32([at.length, CLOCK], clock),
+          });
+          const scale = own.scale * trustAt(own.trust, progress);
+          return Float64Array.from(value!.data as Float32Array, (v) => own.offset + scale * v);
+        },
+      };
+    },
     close: () => session.release(),
   };
 }
@@ -181,6 +200,6 @@ export function readValueCard(folder: string): ValueCard {
 const wrongShape = (folder: string, expected: readonly number[], found: readonly number[]) =>
   new NorthlightError(
     'value/shape',
-    `The value network in ${folder} reads states of ${expected.join(' × ')} numbers; these have ${found.join(' × ')}.`,
+    `The value network in ${folder} reads ${expected.join(' × ')} numbers; of these samples it would have ${found.join(' × ')}.`,
     'Use it for samples of the size and length it was trained on.',
   );

@@ -2,7 +2,7 @@ import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { NorthlightError } from '#models/errors.ts';
 import { readSafetensors, writeSafetensors } from '#models/tensor/safetensors.ts';
-import { f32, fromNumbers, numel, type Tensor } from '#models/tensor/tensor.ts';
+import { fromNumbers, type Tensor } from '#models/tensor/tensor.ts';
 import type { ValueData } from './value-data.ts';
 
 /**
@@ -29,23 +29,32 @@ export function openValueParts(folder: string, identity: string): ValueParts {
         'Choose another folder with --out, or remove that one.',
       );
     },
-    write(part, { dims, states, rewards }) {
+    write(part, { dims, states, rewards, plain }) {
       mkdirSync(folder, { recursive: true });
-      const size = numel(dims);
-      const features = new Float32Array(states.length * size);
-      for (const [i, s] of states.entries()) features.set(s.features, i * size);
+      const [first] = states;
+      const bits = first?.sight instanceof Uint8Array;
+      const width = first?.sight.length ?? 0;
+      const bytes = new Uint8Array(states.length * width * (bits ? 1 : 2));
+      for (const [i, { sight }] of states.entries()) {
+        bytes.set(new Uint8Array(sight.buffer, sight.byteOffset, sight.byteLength), i * sight.byteLength);
+      }
       const tensors = new Map<string, Tensor>([
-        ['features', f32([states.length, ...dims], features)],
-        ['progress', doubles(states.map((s) => s.progress))],
-        ['guessed', doubles(states.map((s) => s.guessed))],
         [
-          'sample',
-          f32(
-            [states.length],
-            Float32Array.from(states, (s) => s.sample),
-          ),
+          'sights',
+          {
+            dtype: bits ? 'uint8' : 'float16',
+            dims: [states.length, width],
+            data: bits ? bytes : new Uint16Array(bytes.buffer),
+          },
         ],
+        ['dims', doubles(dims)],
+        ['progress', doubles(states.map((s) => s.progress))],
+        ['sample', doubles(states.map((s) => s.sample))],
+        ['family', doubles(states.map((s) => s.family))],
+        ['went-on', doubles(states.map((s) => (s.wentOn ? 1 : 0)))],
+        ['guessed', doubles(states.map((s) => s.guessed))],
         ['rewards', doubles([...rewards])],
+        ['plain', doubles([...plain])],
       ]);
       writeSafetensors(pathOf(part), tensors, new Map([['identity', identity]]));
     },
@@ -56,16 +65,20 @@ const doubles = (values: readonly number[]): Tensor => fromNumbers('float64', [v
 
 function parse(tensors: ReadonlyMap<string, Tensor>): ValueData {
   const of = (name: string) => tensors.get(name)!;
-  const [count = 0, ...dims] = of('features').dims;
-  const size = numel(dims);
-  const features = of('features').data as Float32Array;
+  const numbers = (name: string) => of(name).data as Float64Array;
+  const { dims: shape, dtype, data } = of('sights');
+  const [count = 0, width = 0] = shape;
+  const raw = data as Uint8Array | Uint16Array;
+  const all = dtype === 'float16' ? new Float16Array(raw.buffer, raw.byteOffset, raw.length) : (raw as Uint8Array);
   const states = Array.from({ length: count }, (_, i) => ({
-    features: features.subarray(i * size, (i + 1) * size),
-    progress: Number(of('progress').data[i]),
-    sample: Number(of('sample').data[i]),
-    guessed: Number(of('guessed').data[i]),
+    sight: all.subarray(i * width, (i + 1) * width),
+    progress: numbers('progress')[i]!,
+    sample: numbers('sample')[i]!,
+    family: numbers('family')[i]!,
+    wentOn: numbers('went-on')[i] === 1,
+    guessed: numbers('guessed')[i]!,
   }));
-  return { dims, states, rewards: of('rewards').data as Float64Array };
+  return { dims: [...numbers('dims')], states, rewards: numbers('rewards'), plain: Uint8Array.from(numbers('plain')) };
 }
 
 /**
@@ -83,11 +96,17 @@ export function joinedParts(parts: readonly ValueData[]): ValueData {
       'Make samples of one length or size.',
     );
   }
-  let before = 0;
+  let [samples, families] = [0, 0];
   const states = parts.flatMap((part) => {
-    const from = before;
-    before += part.rewards.length;
-    return part.states.map((s) => ({ ...s, sample: from + s.sample }));
+    const own = part.states.map((s) => ({ ...s, sample: samples + s.sample, family: families + s.family }));
+    samples += part.rewards.length;
+    families += 1 + part.states.reduce((most, s) => Math.max(most, s.family), 0);
+    return own;
   });
-  return { dims, states, rewards: Float64Array.from(parts.flatMap((p) => [...p.rewards])) };
+  return {
+    dims,
+    states,
+    rewards: Float64Array.from(parts.flatMap((p) => [...p.rewards])),
+    plain: Uint8Array.from(parts.flatMap((p) => [...p.plain])),
+  };
 }

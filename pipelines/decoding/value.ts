@@ -11,8 +11,11 @@ import { logMeanExp } from './weights.ts';
 export interface ValueFunction<S, E> {
   /** Whether it needs what the network says of the states: one denoiser call each. */
   readonly asksNetwork: boolean;
-  /** @param said one per state, or empty where the network need not be asked. */
-  values(step: number, at: readonly At<S>[], said: readonly E[]): Promise<Float64Array>;
+  /**
+   * @param said one per state, or empty where the network need not be asked.
+   * @param before what the network said of the state that each of `at` was drawn from: value networks, which svdd alone takes, want it.
+   */
+  values(step: number, at: readonly At<S>[], said: readonly E[], before?: readonly E[]): Promise<Float64Array>;
   /** With the rewards of the random completions that each value is made of; absent where it is made of none. */
   completed?(
     step: number,

@@ -19,6 +19,7 @@ import {
   sequencesInput,
   sequenceTracks,
 } from './sequence-contract.ts';
+import { type ValueNetworkView, type ValueView, valueView } from './value-contract.ts';
 
 export type {
   BankPreview,
@@ -31,6 +32,8 @@ export type {
   SamplerName,
   Sequence,
   SequenceTracks,
+  ValueNetworkView,
+  ValueView,
 };
 
 /**
@@ -38,7 +41,17 @@ export type {
  * inputs are parsed on the engine side; errors travel as `{ code, message, hint }`; pictures travel by URL (`/blob/<sha256>`).
  */
 
-export const jobKind = z.enum(['generate', 'tune', 'compare', 'verify', 'score', 'reproduce', 'bank', 'dry-step']);
+export const jobKind = z.enum([
+  'generate',
+  'tune',
+  'compare',
+  'verify',
+  'score',
+  'reproduce',
+  'bank',
+  'values',
+  'dry-step',
+]);
 export const jobState = z.enum(['queued', 'running', 'paused', 'done', 'failed', 'cancelled', 'set-aside']);
 
 const plainError = z.object({ code: z.string(), message: z.string(), hint: z.string() });
@@ -578,6 +591,10 @@ export const procedures = {
     input: followed.pick({ rewards: true }).extend({ of: bankOf, count: z.number().int().min(1).max(100_000) }),
     output: job,
   },
+  /** Value networks for what a form says and a reward, and what training another takes. */
+  'values.show': { input: z.object({ of: bankOf, reward: z.string().min(1) }), output: valueView },
+  /** Trains one: a job. Where one trains for this form already, that. */
+  'values.train': { input: z.object({ of: bankOf, reward: z.string().min(1) }), output: job },
   /** Writes sequences: a job that generates. */
   'sequences.start': { input: sequencesInput.extend({ steering: steering.nullable().default(null) }), output: job },
   /** In the order in which they were made, page by page; `total` counts all that match. */

@@ -9,7 +9,17 @@ import type { WantedModel } from './jobs/wanted-model.ts';
  */
 export interface JobSpec {
   readonly jobId: string;
-  readonly kind: 'generate' | 'tune' | 'compare' | 'verify' | 'score' | 'reproduce' | 'estimate' | 'bank' | 'dry-step';
+  readonly kind:
+    | 'generate'
+    | 'tune'
+    | 'compare'
+    | 'verify'
+    | 'score'
+    | 'reproduce'
+    | 'estimate'
+    | 'bank'
+    | 'values'
+    | 'dry-step';
   /** Project folder. */
   readonly project: string;
   /** The job's own input, as JSON; each kind has its zod schema in `pipelines/engine/jobs/<kind>.ts`. */

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { count, json } from './columns.ts';
 import type { Db } from './db.ts';
 
-const kind = z.enum(['generate', 'tune', 'compare', 'verify', 'score', 'reproduce', 'bank', 'dry-step']);
+const kind = z.enum(['generate', 'tune', 'compare', 'verify', 'score', 'reproduce', 'bank', 'values', 'dry-step']);
 const state = z.enum(['queued', 'running', 'paused', 'done', 'failed', 'cancelled', 'set-aside']);
 export type JobState = z.output<typeof state>;
 

@@ -46,6 +46,7 @@ const placeOfKind: Readonly<Record<Job['kind'], Place>> = {
   reproduce: 'generate',
   'dry-step': 'models',
   bank: 'generate',
+  values: 'generate',
 };
 
 const newestFirst = <T extends { readonly createdAt: string }>(list: readonly T[]): T[] =>

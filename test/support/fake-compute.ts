@@ -16,6 +16,7 @@ import {
   verifyPayload,
 } from '#pipelines/engine/jobs/payloads.ts';
 import { score } from '#pipelines/engine/jobs/score.ts';
+import { valuesPayload } from '#pipelines/engine/jobs/values-payload.ts';
 import { modelKey, type WantedModel, wantModel } from '#pipelines/engine/jobs/wanted-model.ts';
 import { runCompute } from '#pipelines/engine/run-compute.ts';
 import { openMetricsLog } from '#pipelines/runs/metrics-log.ts';
@@ -193,10 +194,11 @@ const dryStep: JobFunction = async (raw, context) => {
 };
 
 /** Makes nothing. */
+const values: JobFunction = async (raw) => ({ folder: valuesPayload.parse(raw).folder, samples: 0 });
 const bank: JobFunction = async (raw) => ({ key: bankPayload.parse(raw).key, samples: 0 });
 
 const jobs: Record<JobSpec['kind'], JobFunction> = {
-  ...{ generate, compare, tune, verify, score, reproduce, estimate, bank, 'dry-step': dryStep },
+  ...{ generate, compare, tune, verify, score, reproduce, estimate, bank, values, 'dry-step': dryStep },
 };
 
 runCompute(

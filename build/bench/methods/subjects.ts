@@ -30,8 +30,8 @@ export interface Subject {
   readonly steps: number;
   readonly alpha: number;
   readonly spread: number;
-  /** What its value network is trained by: plain samples, and updates. */
-  readonly values: { readonly samples: number; readonly updates: number };
+  /** What its value network is trained by: what it learns from (`value-lessons.ts`), and updates. */
+  readonly values: { readonly count: number; readonly states?: number; readonly updates: number };
   /** In words: the rewards, what the samples were asked for, what diversity and likelihood are. */
   readonly about: string;
   /** Medians of Li et al. 2024 (arXiv:2408.08252), table 1, for the task that is most like it; null where none is. */
@@ -81,7 +81,7 @@ function flora({ steered, heldOut, alpha, published }: PictureRewards): Subject 
     alpha,
     // Pixels in −1 … 1.
     spread: 0.5,
-    values: { samples: 320, updates: 800 },
+    values: { count: 320, states: 3, updates: 800 },
     published,
     about:
       `flora follows ${steered}; ${heldOut} is held out. DDIM of ${steps} steps with η 1, guidance ${guidanceScale} (one call a step), the model's ` +
@@ -188,8 +188,7 @@ const enhancer: Subject = {
   steps: 64,
   alpha: 0.2,
   spread: 1,
-  // Sites of motifs are rare and letters many: a few hundred sequences teach a network nothing.
-  values: { samples: 4096, updates: 4000 },
+  values: { count: 1024, updates: 600 },
   published: {
     task: 'enhancer activity in HepG2',
     medians: { Pre: 0.121, 'Best-of-N': 1.807, DPS: 3.782, SMC: 4.28, 'SVDD-PM': 5.353 },

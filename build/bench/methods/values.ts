@@ -1,16 +1,15 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { type ValueData, valueCollector } from '#pipelines/decoding/value-data.ts';
+import { valueLessons } from '#pipelines/decoding/value-lessons.ts';
 import { readValueCard, saveValueNetwork } from '#pipelines/decoding/value-network.ts';
 import { joinedParts, openValueParts } from '#pipelines/decoding/value-parts.ts';
 import { trainValueNetwork, valueTrainingOptions } from '#pipelines/decoding/value-training.ts';
 import type { OpenSubject, Subject } from './subjects.ts';
 
-/** States of each plain sample that a value network learns from. */
-const STATES_EACH = 6;
-const AT_ONCE = 16;
 /** The seed of samples to learn from; those of the table count from 1. */
 const SEED = 0;
+const AT_ONCE = 16;
 
 const folderOf = (out: string, name: string) => join(out, 'values', name.replaceAll('/', '.'));
 
@@ -26,20 +25,20 @@ export async function valueNetworkOf(
 ): Promise<string> {
   const folder = folderOf(out, name);
   if (existsSync(join(folder, 'value.json'))) return folder;
-  const kept = openValueParts(
-    join(folder, 'states'),
-    `${open.modelHash} ${open.reward} ${steps} ${SEED} ${STATES_EACH}`,
-  );
+  const { updates, ...lessons } = values;
+  const { count, states: statesEach, candidates, led } = valueLessons.parse(lessons);
+  const identity = `${open.modelHash} ${open.reward} ${steps} ${SEED} ${statesEach} ${candidates} ${led}`;
+  const kept = openValueParts(join(folder, 'states'), identity);
   const parts: ValueData[] = [];
-  for (let first = 0; first < values.samples; first += AT_ONCE) {
+  for (let first = 0; first < count; first += AT_ONCE) {
     let part = kept.read(first / AT_ONCE);
     if (part === null) {
       const collected: ValueData[] = [];
-      const collector = valueCollector(STATES_EACH, (data) => collected.push(data));
+      const collector = valueCollector({ statesEach, candidates, led }, (data) => collected.push(data));
       await open.draw(collector, SEED, first, AT_ONCE, { denoiser: 0, reward: 0, value: 0, gradient: 0 });
       part = joinedParts(collected);
       kept.write(first / AT_ONCE, part);
-      process.stderr.write(`${name}: ${first + AT_ONCE} of ${values.samples} samples for its value network\n`);
+      process.stderr.write(`${name}: ${first + AT_ONCE} of ${count} samples for its value network\n`);
     }
     parts.push(part);
   }
@@ -47,7 +46,7 @@ export async function valueNetworkOf(
   const network = await trainValueNetwork(
     joinedParts(parts),
     { modelHash, reward },
-    { ...valueTrainingOptions.parse({ updates: values.updates }), seed: SEED, threads },
+    { ...valueTrainingOptions.parse({ updates }), seed: SEED, threads },
   );
   saveValueNetwork(folder, network);
   return folder;
@@ -57,9 +56,10 @@ export async function valueNetworkOf(
 export function valueNetworkNote(out: string, { name }: Subject): string | null {
   const folder = folderOf(out, name);
   if (!existsSync(join(folder, 'value.json'))) return null;
-  const thirds =
-    readValueCard(folder)
-      .correlation?.map((r) => r.toFixed(2))
-      .join(', ') ?? 'not known';
-  return `Value network of ${name}: correlation with the rewards of samples it did not learn from, by thirds of the way: ${thirds}.`;
+  const { choice, correlation, guessCorrelation } = readValueCard(folder);
+  const thirds = (numbers: readonly number[] | null) => numbers?.map((r) => r.toFixed(2)).join(', ') ?? 'not known';
+  return (
+    `Value network of ${name}, on samples it did not learn from, by thirds of the way: choosing by it gains ${thirds(choice)} of what choosing by ` +
+    `the model's guesses gains; correlation with final rewards ${thirds(correlation)}, of those guesses ${thirds(guessCorrelation)}.`
+  );
 }

@@ -2,6 +2,9 @@ import { z } from 'zod';
 import { defineCommand } from '#pipelines/cli/command.ts';
 import { modelOption, whatToMake } from '#pipelines/cli/make-options.ts';
 import type { ValueTrained } from '#pipelines/cli/run-value-train.ts';
+import { valueLessons } from '#pipelines/decoding/value-lessons.ts';
+
+const list = (numbers: readonly number[]) => numbers.map((n) => n.toFixed(2)).join(', ');
 
 export const valueTrain = defineCommand({
   name: 'value train',
@@ -13,8 +16,7 @@ export const valueTrain = defineCommand({
     model: modelOption,
     ...whatToMake,
     reward: z.string().min(1).describe('SPEC'),
-    count: z.int().min(1).max(1_000_000).default(128).describe('plain samples to learn from'),
-    states: z.int().min(1).max(1000).default(10).describe('states kept of each, at random steps'),
+    ...valueLessons.shape,
     out: z.string().min(1).describe('folder to write into'),
   }),
   async settings() {
@@ -25,14 +27,16 @@ export const valueTrain = defineCommand({
     const { runValueTrain } = await import('#pipelines/cli/run-value-train.ts');
     return await runValueTrain(options, io);
   },
-  show: ({ directory, samples, made, seconds, alpha, correlation, rewards: { mean, std } }) =>
+  show: ({ directory, samples, made, seconds, alpha, correlation, guessCorrelation, choice, rewards: { mean, std } }) =>
     [
-      `${samples} samples, ${made} of them new, in ${seconds.toFixed(1)} s; reward ${mean.toPrecision(4)} ± ${std.toPrecision(3)}`,
-      correlation === null
-        ? 'Too few samples to try it on ones it did not learn from.'
-        : `Its values and the rewards of samples it did not learn from agree by ${correlation
-            .map((c) => c.toFixed(2))
-            .join(', ')} (correlation early, midway, late)`,
+      `${samples} samples, ${made} of them new, in ${seconds.toFixed(1)} s; reward of plain ones ${mean.toPrecision(4)} ± ${std.toPrecision(3)}`,
+      ...(correlation === null || guessCorrelation === null || choice === null
+        ? ['Too few samples to try it on ones it did not learn from.']
+        : [
+            'Tried on samples it did not learn from, early, midway and late:',
+            `  choosing among candidates by it gains ${list(choice)} of what asking the model about each would (0: chance)`,
+            `  correlation with final rewards ${list(correlation)}; of the model's own guesses ${list(guessCorrelation)}`,
+          ]),
       `Made for α = ${alpha.toPrecision(3)}`,
       `${directory}: sample with --decode svdd-mc --set value=${directory}`,
     ].join('\n'),

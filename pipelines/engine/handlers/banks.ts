@@ -1,8 +1,6 @@
-import { NorthlightError } from '#models/errors.ts';
 import { type Bank, readBank } from '#pipelines/bank/bank.ts';
 import { type Column, readColumn, upwards } from '#pipelines/bank/columns.ts';
 import { groupsOf } from '#pipelines/bank/groups.ts';
-import { pictureIdentity, sequenceIdentity } from '#pipelines/bank/identity.ts';
 import { defaultSamples } from '#pipelines/bank/key.ts';
 import { preview } from '#pipelines/bank/preview.ts';
 import { CALIBRATION_SAMPLES, needsCalibration, refuseFlat, targetValues } from '#pipelines/bank/target.ts';
@@ -10,10 +8,8 @@ import type { EngineContext, Handlers } from '#pipelines/engine/context.ts';
 import type { ParsedInput } from '#pipelines/engine/contract.ts';
 import type { BankPayload } from '#pipelines/engine/jobs/bank-payload.ts';
 import { bankPayload } from '#pipelines/engine/jobs/bank-payload.ts';
-import { pictureRewards } from '#pipelines/engine/picture-rewards.ts';
+import { type PlainOf, plainOf, refuseReward } from '#pipelines/engine/plain-of.ts';
 import { rewardLabel } from '#pipelines/engine/reward-label.ts';
-import { refuseSequenceReward } from '#pipelines/engine/sequence-rewards.ts';
-import { adapterPath, findAdapter } from '#pipelines/engine/views.ts';
 import { newId } from '#pipelines/store/ids.ts';
 import { jobs } from '#pipelines/store/jobs.ts';
 
@@ -80,50 +76,10 @@ function targetOf(
   return targetValues(columns, how);
 }
 
-type Of = ParsedInput<'banks.show'>['of'];
-type Bare<T> = T extends unknown ? Omit<T, 'count' | 'rewards' | 'key'> : never;
-
 /** The bank of what the form says, as it lies in the project, and what a job is to be told to make it. */
-async function bankOf(
-  of: Of,
-  { project, catalog }: EngineContext,
-): Promise<{ bank: Bank; payload: Bare<BankPayload>; prompts: number }> {
-  const { modelId, adapterId, ...rest } = of;
-  const model = await catalog.usable(modelId);
-  const paths = { modelPath: model.path, adapterPath: adapterPath(project, adapterId, modelId) };
-  const adapters = adapterId === null ? [] : [{ sha256: findAdapter(project, adapterId).hash, weight: 1 }];
-  const common = { model: await catalog.hash(modelId), adapters, provider: 'cpu' };
-  if (rest.makes === 'pictures') {
-    const { makes, prompts, ...asked } = rest;
-    const settings = { ...asked, width: asked.width ?? model.width, height: asked.height ?? model.height };
-    const identity = pictureIdentity({ ...common, prompts, settings });
-    const payload = { ...paths, makes, prompts: identity.prompts, settings };
-    return { bank: readBank(project.directory, identity), payload, prompts: identity.prompts.length };
-  }
-  const { makes, className, ...asked } = rest;
-  const known = model.sequence;
-  if (known === null) throw notOfSequences(model.name);
-  const settings = {
-    ...asked,
-    scheduler: asked.scheduler ?? known.defaults.scheduler,
-    steps: asked.steps ?? known.defaults.steps,
-    classId: className === null ? null : classIdIn(known.classes, className),
-  };
-  const identity = sequenceIdentity({ ...common, className: className ?? '', settings });
-  return { bank: readBank(project.directory, identity), payload: { ...paths, makes, settings }, prompts: 1 };
-}
-
-const notOfSequences = (name: string) =>
-  new NorthlightError('bank/kind', `"${name}" does not make sequences.`, 'Choose a model of sequences.');
-
-function classIdIn(classes: readonly string[], className: string): number {
-  const named = classes.indexOf(className);
-  if (named >= 0) return named;
-  throw new NorthlightError(
-    'sampling/class',
-    `The model has no class "${className}".`,
-    `It knows ${classes.join(', ')}.`,
-  );
+async function bankOf(of: PlainOf, context: EngineContext) {
+  const { identity, payload } = await plainOf(of, context);
+  return { bank: readBank(context.project.directory, identity), payload, prompts: identity.prompts.length };
 }
 
 /** The unfinished job of a bank. */
@@ -133,11 +89,4 @@ function jobAt(bank: Bank, { project }: EngineContext): string | null {
     return kind === 'bank' && bankPayload.safeParse(payload).data?.key === bank.key;
   });
   return own?.id ?? null;
-}
-
-async function refuseReward(makes: Of['makes'], reward: string): Promise<void> {
-  if (makes === 'sequences') return refuseSequenceReward(reward);
-  const known = (await pictureRewards()).map(({ name }) => name);
-  if (known.includes(reward)) return;
-  throw new NorthlightError('reward/unknown', `There is no reward "${reward}".`, `Use one of ${known.join(', ')}.`);
 }

@@ -13,6 +13,7 @@ import { samples } from './samples.ts';
 import { sequences } from './sequences.ts';
 import { sessions } from './sessions.ts';
 import { tune } from './tune.ts';
+import { values } from './values.ts';
 
 /** The handler of every procedure of the contract. */
 export const handlers: {
@@ -30,5 +31,6 @@ export const handlers: {
   ...adapters,
   ...compare,
   ...banks,
+  ...values,
   ...pictures,
 };

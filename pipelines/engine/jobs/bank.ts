@@ -6,12 +6,9 @@ import { sequenceSource } from '#pipelines/bank/sequence-source.ts';
 import type { BankSource } from '#pipelines/bank/source.ts';
 import type { JobContext, JobFunction } from '#pipelines/engine/job-protocol.ts';
 import { rewardLabel } from '#pipelines/engine/reward-label.ts';
-import { loadSequencePipeline } from '#pipelines/sampling/generate-sequences.ts';
-import { hashAdapter } from '#pipelines/sampling/used-adapters.ts';
 import { type BankPayload, bankPayload } from './bank-payload.ts';
 import { stopIfAsked } from './control.ts';
-import { createKeptModel } from './kept-model.ts';
-import { wantModel } from './wanted-model.ts';
+import { openPlain } from './open-plain.ts';
 
 /** Plain samples for a bank, and what rewards say of them. What the bank has is its journal: a job that resumes makes the rest. */
 export const bank: JobFunction = async (payload, context) => {
@@ -44,22 +41,10 @@ async function openSource(
   context: JobContext,
 ): Promise<{ source: BankSource; close(): Promise<void> }> {
   context.progress('opening the model', 0, p.count);
-  if (p.makes === 'pictures') {
-    const models = context.models ?? createKeptModel();
-    const pipeline = await models.open(wantModel(p.modelPath, p.adapterPath, context.threads, p.settings.clipSkip));
-    const settings = { ...p.settings, seed: 0, keepTrajectories: false };
-    const source = await pictureSource(pipeline, settings, p.prompts);
-    return { source, close: async () => (context.models ? undefined : models.close()) };
+  const opened = await openPlain(p, context);
+  if (opened.makes === 'pictures') {
+    return { source: await pictureSource(opened.pipeline, opened.settings, opened.prompts), close: opened.close };
   }
-  const adapters = p.adapterPath === null ? [] : [{ path: p.adapterPath, weight: 1 }];
-  const pipeline = await loadSequencePipeline(p.modelPath, {
-    adapters,
-    ...(context.threads ? { threads: context.threads } : {}),
-  });
-  const source = await sequenceSource(
-    pipeline,
-    { ...p.settings, seed: 0 },
-    { adapters: adapters.map(({ path, weight }) => ({ sha256: hashAdapter(path), weight })), provider: 'cpu' },
-  );
-  return { source, close: pipeline.close };
+  const { pipeline, settings, adapters, close } = opened;
+  return { source: await sequenceSource(pipeline, settings, { adapters, provider: 'cpu' }), close };
 }

@@ -11,6 +11,7 @@ import { createKeptModel } from './kept-model.ts';
 import { reproduce } from './reproduce.ts';
 import { score } from './score.ts';
 import { tune } from './tune.ts';
+import { values } from './values.ts';
 import { verify } from './verify.ts';
 
 /** A job that stops because it was told to has not failed: it returns, and its journal says how far it came. */
@@ -34,6 +35,7 @@ export const jobs: Record<JobSpec['kind'], JobFunction> = {
   reproduce: stoppable(reproduce),
   estimate: stoppable(estimate),
   bank: stoppable(bank),
+  values: stoppable(values),
   'dry-step': stoppable(tryDryStep),
 };
 

@@ -12,6 +12,7 @@ import { RewardTogether } from './reward-together.tsx';
 import { loadChoices, type Steered, useSteer } from './steer-store.ts';
 import { StrengthField } from './strength-field.tsx';
 import type { BankOf } from './use-bank.ts';
+import { ValueField } from './value-field.tsx';
 
 interface Props {
   readonly of: Steered;
@@ -52,7 +53,9 @@ export function SteerFields({ of, steering, bank, change }: Props) {
   const count = decoder && field(decoder.countKey);
   // A method that has no temperature of its own by default has it among its other settings.
   const tempered = decoder?.fields.find((f) => f.key === 'alpha' && f.default !== null);
-  const rest = decoder?.fields.filter((f) => f !== count && f !== tempered) ?? [];
+  // The folder of a network, where one belongs to the only reward, is chosen by what it is for.
+  const valued = decoder?.name === 'svdd-mc' && steering && !needsScale(steering) ? field('value') : undefined;
+  const rest = decoder?.fields.filter((f) => f !== count && f !== tempered && f !== valued) ?? [];
   // Rewards on one scale have a temperature that fits; that of one alone is in its own units.
   const unsaid = steering && needsScale(steering) ? null : (tempered?.default ?? null);
   const alpha = tempered ? Number(option('alpha', unsaid)) || null : null;
@@ -95,6 +98,14 @@ export function SteerFields({ of, steering, bank, change }: Props) {
           )}
           {tempered && (
             <StrengthField alpha={alpha} help={tempered.description} onChange={(value) => setOption('alpha', value)} />
+          )}
+          {valued && (
+            <ValueField
+              of={bank}
+              reward={steering.rewards[0]!.reward}
+              folder={String(option(valued.key, ''))}
+              choose={(folder) => setOption(valued.key, folder)}
+            />
           )}
           {bank && steering.rewards.every(({ reward }) => reward !== '') && (
             <BankPreview

@@ -30,6 +30,7 @@ beforeEach(() => {
     reproduce: job,
     estimate: job,
     bank: job,
+    values: job,
     'dry-step': job,
   };
   const models = {

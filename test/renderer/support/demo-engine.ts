@@ -133,6 +133,7 @@ function jobs(stepMs: number): Record<JobSpec['kind'], JobFunction> {
     score,
     reproduce,
     bank: async () => ({}),
+    values: async () => ({}),
     'dry-step': async () => ({ ran: true, loadSeconds: 1.8, seconds: 0.42, finite: true, width: 64, height: 64 }),
     estimate: async () => ({
       ...{ peakBytes: 1.4e9, budgetBytes: 8e9, secondsPerUpdate: 12, totalSeconds: 720, parts: 1 },

@@ -20,6 +20,7 @@ interface Trained {
   readonly denoiserCalls: number;
   readonly alpha: number;
   readonly correlation: readonly number[];
+  readonly choice: readonly number[];
 }
 const what = ['--class', 'K562', '--steps', '8', '--seed', '3'];
 const train = async (out: string, ...rest: string[]) => {
@@ -35,6 +36,8 @@ describe('values of sequences by GC content', () => {
     const [early, , late] = value!.correlation as [number, number, number];
     expect(late).toBeGreaterThan(0.5);
     expect(late).toBeGreaterThan(early);
+    // Letters are counted: it chooses much as scoring what they would become does.
+    expect(value!.choice[2]).toBeGreaterThan(0.5);
     const sample = async (out: string, ...rest: string[]) => {
       const args = [
         '--model',
@@ -91,13 +94,16 @@ describe('values of sequences by GC content', () => {
   });
 });
 
+/** Four steps, three of them with three more candidates to ask about, and each call with its guidance twin. */
+const CALLS = 2 * (4 + 3 * 3);
+
 test('values of pictures are learned from pictures of a prompt', async () => {
   const args = ['--model', at('pixels'), '--prompt', 'red', '--steps', '4', '--reward', 'brightness', '--count', '20'];
   const done = await runCli('value', 'train', ...args, '--out', at('light'), '--json', ...quick);
   expect(done.err).toBe('');
-  expect(done.result()).toMatchObject({ samples: 20, made: 20, denoiserCalls: 160 });
+  expect(done.result()).toMatchObject({ samples: 20, made: 20, denoiserCalls: 20 * CALLS });
   expect(JSON.parse(readFileSync(at('light', 'value.json'), 'utf8'))).toMatchObject({
-    dims: [3, 8, 8],
+    dims: [6, 8, 8],
     reward: 'brightness',
   });
 });
