@@ -92,7 +92,26 @@ test('the form follows the model in hand, and finds again what was changed for i
   expect(await id('width').count()).toBe(1);
   expect(await id('negative-prompt').count()).toBe(0);
   await shoot('steer-flux');
+  const { page } = session.window;
+  await page.reload();
+  await expect.poll(() => id('model-select').locator('option:checked').textContent()).toBe('flux');
   await id('model-select').selectOption({ label: 'Flora' });
   await expect.poll(() => id('steps').inputValue()).toBe('4');
+  expect(session.window.complaints).toEqual([]);
+});
+
+test('a batch is stopped where it is shown, and in a narrow window what starts it stays in reach', {
+  timeout: LONG,
+}, async () => {
+  const { page } = session.window;
+  await page.setViewportSize({ width: 420, height: 800 });
+  await id('steps').fill('40');
+  expect(await id('generate-start').evaluate((button) => button.getBoundingClientRect().bottom)).toBeLessThan(800);
+  await id('generate-start').click();
+  await id('preview').first().waitFor({ timeout: LONG });
+  await shoot('narrow-running');
+  await page.keyboard.press('Shift+X');
+  await id('generate-cancelled').waitFor();
+  expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBe(420);
   expect(session.window.complaints).toEqual([]);
 });

@@ -6,6 +6,7 @@ import type { z } from 'zod';
 import { createSteering, decodingWork } from '#pipelines/decoding/index.ts';
 import { jobs } from '#pipelines/engine/jobs/index.ts';
 import type { GeneratePayload, jobEvents } from '#pipelines/engine/jobs/payloads.ts';
+import { readPlain } from '#pipelines/engine/plain-values.ts';
 import { readGuided } from '#pipelines/engine/read-guided.ts';
 import { decodeImage } from '#pipelines/images/images.ts';
 import { createReward } from '#pipelines/rewards/index.ts';
@@ -136,6 +137,13 @@ test('several rewards are put on one scale first, and each says what it says of 
     expect(value).toBeCloseTo(again!, 6);
   }
   expect(context.stages.filter((stage) => stage.includes('to put the rewards on one scale')).length).toBeGreaterThan(1);
+  const plain = readPlain(project, 'several');
+  expect(plain.map(({ reward, values }) => [reward, values.length])).toEqual([
+    ['warmth', 64],
+    ['contrast', 64],
+    ['sum(warmth,contrast)', 64],
+  ]);
+  expect(plain[2]!.values.reduce((sum, v) => sum + v, 0) / 64).toBeCloseTo(0, 6);
   // The second time they are there.
   const again = recordedContext(project, 'several-again');
   await jobs.generate({ ...PAYLOAD, count: 1, steering }, again);
