@@ -159,7 +159,7 @@ function Making({
   if (view.samples > 0 && unscored > 0) {
     return (
       <Button size="small" busy={busy} data-testid="bank-score" onClick={() => start(view.samples)}>
-        {`Let it look at ${unscored === view.samples ? 'them' : `${unscored} more`}`}
+        {`Score ${unscored === view.samples ? 'them' : `${unscored} more`}`}
       </Button>
     );
   }

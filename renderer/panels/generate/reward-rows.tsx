@@ -36,8 +36,9 @@ export function RewardRows({ of, choices, steering, change, begin }: Props) {
   const several = rows.length > 1;
   const before = useRef(rows.length);
   useEffect(() => {
-    // One that was added is chosen next.
+    // One that was added is chosen next; where one was left out, the keyboard stays near.
     if (rows.length > Math.max(1, before.current)) [...(box.current?.querySelectorAll('select') ?? [])].at(-1)?.focus();
+    else if (rows.length > 0 && rows.length < before.current) box.current?.querySelector('select')?.focus();
     before.current = rows.length;
   }, [rows.length]);
   const listed = (name: string) => choices.rewards.find((r) => r.reward === name);

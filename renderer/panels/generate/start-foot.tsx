@@ -48,7 +48,7 @@ export function StartFoot({ noun, count, work, problem, ready, start, show, rese
       {problem && <p className="small quiet">{problem}</p>}
       {estimate && (
         <p className="small quiet" data-testid="steer-cost">
-          {costWords(estimate, noun)}
+          {costWords(estimate, noun, work?.steering?.rewards.length)}
         </p>
       )}
       {refused && <p className="problem small">{refused.message}</p>}
