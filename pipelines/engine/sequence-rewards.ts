@@ -8,6 +8,8 @@ interface Listed {
   readonly description: string;
   /** Networks have a slope. */
   readonly graph?: true;
+  /** Absent: true. */
+  readonly higherIsBetter?: boolean;
 }
 
 /** Rewards of sequences that ship: networks in `bundled` first, then those that need nothing but their name. */
@@ -21,6 +23,7 @@ const scorer = z.object({
   alphabet: z.string(),
   outputs: z.array(z.string()).default([]),
   outputIndex: z.int().default(0),
+  higherIsBetter: z.boolean().default(true),
 });
 
 /** Networks that score sequences, in folders of their own with a `reward.json` that names their alphabet. */
@@ -37,14 +40,15 @@ function scorersIn(folder: string): Listed[] {
     if (!existsSync(model) || !existsSync(manifest)) return [];
     const parsed = scorer.safeParse(JSON.parse(readFileSync(manifest, 'utf8')));
     if (!parsed.success) return [];
-    const { outputs, outputIndex } = parsed.data;
+    const { outputs, outputIndex, higherIsBetter } = parsed.data;
+    const network = { graph: true, higherIsBetter } as const;
     const said = `What the network ${parsed.data.name} says`;
     const of = outputs[outputIndex];
     const others = outputs.filter((_, column) => column !== outputIndex);
     return [
-      { graph: true, name: `onnx:${model}`, description: `${said}${of ? ` of ${of}` : ''}.` } as const,
+      { ...network, name: `onnx:${model}`, description: `${said}${of ? ` of ${of}` : ''}.` },
       ...others.map((column) => {
-        return { graph: true, name: `onnx:${model},column=${column}`, description: `${said} of ${column}.` } as const;
+        return { ...network, name: `onnx:${model},column=${column}`, description: `${said} of ${column}.` };
       }),
     ];
   });

@@ -203,6 +203,10 @@ test('a call with steering that cannot work is refused before there is a job', a
   expect(await t.engine.call('jobs.list', {})).toEqual([]);
   const { decoders, rewards } = await t.engine.call('generate.steering', {});
   expect(rewards.filter((r) => r.hasGradient).map((r) => r.reward)).toEqual(['brightness', 'contrast', 'warmth']);
+  expect(rewards.filter((r) => !r.higherIsBetter).map((r) => r.reward)).toEqual(['palette-distance']);
+  const { rewards: ofSequences } = await t.engine.call('generate.steering', { of: 'sequences' });
+  const rises = (name: string) => ofSequences.find(({ reward }) => reward === name)?.higherIsBetter;
+  expect([rises('gc'), rises('homopolymer')]).toEqual([true, false]);
   expect(decoders.filter((d) => d.needsGradient).map((d) => d.name)).toEqual(['gradient']);
   expect(decoders.find((d) => d.name === 'svdd-mc')!.fields.map((f) => f.key)).toContain('value');
   for (const { name, fields, countKey } of decoders) {
