@@ -73,7 +73,7 @@ export interface Chain<S, E> {
   key(state: S): string | null;
   /** True: what the network says of a state stays true at the next step. */
   readonly timeless: boolean;
-  /** What the row is to show: only rows of the same condition may take each other's places. */
+  /** What the row is to show: only rows of one and the same condition may take each other's places. */
   condition(row: number): unknown;
   /** Random numbers for decisions about a row. */
   rng(row: number, ...labels: (string | number)[]): Rng;

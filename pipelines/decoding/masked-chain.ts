@@ -26,6 +26,7 @@ export function maskedChain<C>(
   const { maskId } = denoiser;
   const { steps } = schedule;
   const streams = rows.map((row) => new Rng(row.seed).fork('masked', row.index));
+  const conditions = [...new Set(rows.map((row) => row.condition))];
   const stepStream = (row: number, step: number) => streams[row]!.fork(step);
 
   /** Time at which the network is asked before `step`: the first number of the step's stream where it is random. */
@@ -111,7 +112,8 @@ export function maskedChain<C>(
       return out;
     },
     key: ({ tokens }) => tokens.join(),
-    condition: (row) => rows[row]!.condition,
+    // Letters that were given, and how many there are, are part of what is to be shown.
+    condition: (row) => `${conditions.indexOf(rows[row]!.condition)} ${rows[row]!.start.join()}`,
     rng: (row, ...labels) => new Rng(rows[row]!.seed).fork('decode', rows[row]!.index).fork(...labels),
   };
 }

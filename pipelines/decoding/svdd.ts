@@ -52,7 +52,8 @@ export async function* svdd<S, E>(
   const logWeights = new Float64Array(chain.rows);
   let states = rows.map(chain.start);
   let said: (E | undefined)[] = rows.map(() => undefined);
-  let rewards: Float64Array | null = null;
+  /** Not a number where the last step had nothing to choose from. */
+  const rewards = new Float64Array(chain.rows).fill(Number.NaN);
   /** Which candidate of the last comparison each row comes from. */
   let origins: (number | null)[] = rows.map(() => null);
 
@@ -97,9 +98,13 @@ export async function* svdd<S, E>(
     const parents = options.replace > 0 ? replaceWorst(chain, i, next.values, chosen, options) : rows;
     states = parents.map((p) => sets[p]![chosen[p]!]!);
     said = parents.map((p) => next.said[p]![chosen[p]!]);
-    if (i + 1 === steps) rewards = Float64Array.from(parents, (p) => next.values[p]![chosen[p]!] ?? Number.NaN);
+    if (i + 1 === steps)
+      for (const [row, p] of parents.entries()) rewards[row] = next.values[p]![chosen[p]!] ?? Number.NaN;
     const before = origins;
-    const rivals = (row: number) => rivalsOf(chain, i + 1, sets[row]!, next, row, chosen[row]!, before[row]!);
+    const rivals = (row: number) => {
+      const on = parents.includes(row) ? chosen[row]! : null;
+      return rivalsOf(chain, i + 1, sets[row]!, next, row, on, before[row]!);
+    };
     yield { step: i + 1, total: steps, guess, values: next.values, chosen, rivals };
     origins = rows.map((row) => {
       if (parents[row] !== row) return null;
@@ -107,25 +112,32 @@ export async function* svdd<S, E>(
     });
   }
   const samples = states.map(chain.finished);
-  if (rewards === null || !rewards.every(Number.isFinite)) rewards = await score(samples, rows);
+  const unknown = rows.filter((row) => Number.isNaN(rewards[row]));
+  if (unknown.length > 0) {
+    const found = await score(
+      unknown.map((row) => samples[row]!),
+      unknown,
+    );
+    for (const [k, row] of unknown.entries()) rewards[row] = found[k]!;
+  }
   if (weighted) for (const row of rows) logWeights[row]! += rewards[row]! / options.alpha;
   return { samples, rewards, logWeights: weighted ? logWeights : null };
 }
 
-/** What competed for a row, about to take `step`. */
+/** What competed for a row, about to take `step`. @param wentOn null: another row took its place. */
 function rivalsOf<S, E>(
   chain: Chain<S, E>,
   step: number,
   states: readonly S[],
   { values, said }: Appraisal<E>,
   row: number,
-  chosen: number,
+  wentOn: number | null,
   parent: number | null,
 ): Rival[] {
   return Array.from(values[row]!, (value, m) => ({
     value,
     parent,
-    wentOn: m === chosen,
+    wentOn: m === wentOn,
     guess() {
       const state = states[m]!;
       if (step === chain.steps) return chain.finished(state);
@@ -205,10 +217,11 @@ async function appraise<S, E>(
 
 /** The different states among candidates, and which of them each candidate is. */
 function distinct<S, E>(chain: Chain<S, E>, states: readonly S[]): { states: S[]; of: number[] } {
-  const seen = new Map<string, number>();
+  const seen = new Map<unknown, number>();
   const unique: S[] = [];
   const of = states.map((state) => {
-    const key = chain.key(state) ?? `candidate ${unique.length}`;
+    // Screening may keep one state twice.
+    const key = chain.key(state) ?? state;
     const place = seen.get(key) ?? unique.length;
     if (place === unique.length) unique.push(state);
     seen.set(key, place);
@@ -217,7 +230,10 @@ function distinct<S, E>(chain: Chain<S, E>, states: readonly S[]): { states: S[]
   return { states: unique, of };
 }
 
-/** The worst rows go on from a row drawn ∝ exp(v̂/α) (by argmax: the best). Section 4.3 of the paper: "global resampling". */
+/**
+ * The worst rows go on from a row drawn ∝ exp(v̂/α) (by argmax: the best), each among those of its own condition. Section 4.3 of the
+ * paper: "global resampling".
+ */
 function replaceWorst<S, E>(
   chain: Chain<S, E>,
   step: number,
@@ -225,14 +241,17 @@ function replaceWorst<S, E>(
   chosen: readonly number[],
   { replace, alpha, select }: SvddOptions,
 ): number[] {
-  // Rows without a choice have no value: then all keep their places.
-  if (values.some((v) => v.length === 0)) return [...values.keys()];
-  const own = Float64Array.from(chosen, (c, row) => values[row]![c]!);
-  const order = [...own.keys()].sort((a, b) => own[a]! - own[b]!);
-  const parents = [...own.keys()];
-  const replaced = [...parents];
-  for (const row of order.slice(0, Math.floor(replace * own.length))) {
-    parents[row] = select === 'argmax' ? argmax(own) : categorical(tilted(own, alpha), chain.rng(row, step, 'replace'));
+  const parents = [...values.keys()];
+  for (const rows of Map.groupBy(parents.slice(), (row) => chain.condition(row)).values()) {
+    // Rows without a choice have no value: then all keep their places.
+    if (rows.some((row) => values[row]!.length === 0)) continue;
+    const own = Float64Array.from(rows, (row) => values[row]![chosen[row]!]!);
+    const order = [...own.keys()].sort((a, b) => own[a]! - own[b]!);
+    for (const k of order.slice(0, Math.floor(replace * own.length))) {
+      const row = rows[k]!;
+      const best = select === 'argmax' ? argmax(own) : categorical(tilted(own, alpha), chain.rng(row, step, 'replace'));
+      parents[row] = rows[best]!;
+    }
   }
-  return replaced;
+  return parents;
 }

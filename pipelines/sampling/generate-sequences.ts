@@ -12,6 +12,7 @@ import {
   type SequenceSamplerName,
   samplerOf,
 } from '#pipelines/schedulers/index.ts';
+import { followSteps, mapSteps } from './follow-steps.ts';
 import { type GuidedPlace, type GuidedStep, guidedStepOf, shownStep, shownTree } from './guided-step.ts';
 import { sampleLoop } from './loop.ts';
 import { maskedLoop } from './masked-loop.ts';
@@ -153,13 +154,15 @@ export async function* generateSequences(options: GenerateSequencesOptions): Asy
       ? startMasked(pipeline, settings, indices, options.steered)
       : startOneHot(pipeline, settings, indices, options.steered);
     options.checkpoint?.();
-    let next = await loop.next();
-    while (!next.done) {
-      options.onStep?.({ ...next.value, done, batch: indices.length });
+    const {
+      tokens: all,
+      rewards,
+      logWeights,
+      trees,
+    } = await followSteps(loop, (step) => {
+      options.onStep?.({ ...step, done, batch: indices.length });
       options.checkpoint?.();
-      next = await loop.next();
-    }
-    const { tokens: all, rewards, logWeights, trees } = next.value;
+    });
     for (const [i, tokens] of all.entries()) {
       yield {
         index: indices[i]!,
@@ -291,33 +294,23 @@ async function* startOneHot(
   return { tokens, rewards: decoded.rewards, logWeights: decoded.logWeights, trees };
 }
 
-async function* unguided<R>(
+const unguided = <R>(
   loop: AsyncGenerator<{ readonly step: number; readonly total: number }, R>,
-): AsyncGenerator<SequenceStep, R> {
-  for (;;) {
-    const next = await loop.next();
-    if (next.done) return next.value;
-    yield { step: next.value.step, total: next.value.total, guided: null };
-  }
-}
+): AsyncGenerator<SequenceStep, R> => mapSteps(loop, ({ step, total }) => ({ step, total, guided: null }));
 
 /** Steps of a decoder with their best guesses in letters. @param n rows that compete for each of `count` sequences. */
-async function* guided(
+const guided = (
   decoding: Decoding,
   count: number,
   n: number,
   lettersOf: (guess: Clean, i: number) => string,
-): AsyncGenerator<SequenceStep, Decoded> {
-  for (;;) {
-    const next = await decoding.next();
-    if (next.done) return next.value;
-    const told = next.value;
+): AsyncGenerator<SequenceStep, Decoded> =>
+  mapSteps(decoding, (told) => {
     const own = Array.from({ length: count }, (_, i) =>
       shownStep(guidedStepOf(told, i, n), (guess) => lettersOf(guess, i)),
     );
-    yield { step: told.step, total: told.total, guided: own };
-  }
-}
+    return { step: told.step, total: told.total, guided: own };
+  });
 
 /** Decodes with what the decoder asks for besides scores; the gradient is closed at the end. */
 async function* withAids(

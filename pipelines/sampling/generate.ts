@@ -6,6 +6,7 @@ import { numel } from '#models/tensor/tensor.ts';
 import { encodePng, tensorToRgb } from '#pipelines/images/images.ts';
 import { createGaussianSchedule, type SamplerName, samplerOf } from '#pipelines/schedulers/index.ts';
 import type { GaussianSchedule } from '#pipelines/schedulers/types.ts';
+import { followSteps, mapSteps } from './follow-steps.ts';
 import { type GuidedPlace, type GuidedStep, guidedStepOf, shownStep, shownTree } from './guided-step.ts';
 import { skippedSteps } from './image-to-image.ts';
 import { latentPreview, type PreviewPicture } from './latent-preview.ts';
@@ -214,8 +215,9 @@ async function* picturesOf(
     );
     for (const [i, { unread }] of conditions.entries()) tellUnread(chunk[i]!.prompt, unread?.prompt);
     tellUnread(settings.negativePrompt, conditions[0]?.unread?.negative);
-    const rowOf = (r: PictureRequest, i: number): SampleRow<PromptCondition> => ({
-      condition: conditions[i]!,
+    const rowOf = (r: PictureRequest): SampleRow<PromptCondition> => ({
+      // One and the same for one prompt: decoders may let such pictures take each other's places.
+      condition: conditions[chunk.findIndex((other) => other.prompt === r.prompt)]!,
       seed: settings.seed,
       index: r.index,
       noiseIndex: r.noiseIndex,
@@ -235,18 +237,13 @@ async function* picturesOf(
     const positions = chunk.map((_, i) => start + i);
     const seen = (guess: Clean) => latentPreview(pipeline.model, guess as Float32Array, dims);
     options.checkpoint?.();
-    let next = await loop.next();
-    while (!next.done) {
-      const clean = next.value.predOriginalSample;
+    const result = await followSteps(loop, async ({ step, total, predOriginalSample: clean, candidates: own }) => {
       const preview =
         clean && ((row: number) => latentPreview(pipeline.model, clean.subarray(row * size, (row + 1) * size), dims));
-      const { step, total, candidates: compared = null } = next.value;
-      const candidates = compared?.map((own) => shownStep(own, seen)) ?? null;
+      const candidates = own?.map((compared) => shownStep(compared, seen)) ?? null;
       await options.onStep?.({ positions, step, total, preview, candidates });
       options.checkpoint?.();
-      next = await loop.next();
-    }
-    const result = next.value;
+    });
     const modelHash = await hashing;
     for (const [i, request] of chunk.entries()) {
       const sample = result.samples.slice(i * size, (i + 1) * size);
@@ -367,20 +364,16 @@ async function* steeredLoop(
     return score(pictures);
   };
   const loop = steering.gaussian({ ...work, rows: competitors }, appraise, aids);
-  for (;;) {
-    const next = await loop.next();
-    if (next.done) {
-      const { samples, rewards, logWeights } = next.value;
-      return { samples: joined(samples as Float32Array[], size), rewards, logWeights, decoded: next.value };
-    }
-    const told = next.value;
+  const decoded = yield* mapSteps(loop, (told) => {
     const { step, total } = told;
     const candidates = rows.map((_, i) => guidedStepOf(told, i, n));
     const preview = previewEvery !== undefined && step % previewEvery === 0;
-    const shown = preview ? rows.map((_, i) => next.value.guess(i * n) as Float32Array | null) : [null];
+    const shown = preview ? rows.map((_, i) => told.guess(i * n) as Float32Array | null) : [null];
     const predOriginalSample = shown.includes(null) ? null : joined(shown as Float32Array[], size);
-    yield { step, total, predOriginalSample, candidates };
-  }
+    return { step, total, predOriginalSample, candidates };
+  });
+  const { samples, rewards, logWeights } = decoded;
+  return { samples: joined(samples as Float32Array[], size), rewards, logWeights, decoded };
 }
 
 function joined(parts: readonly Float32Array[], size: number): Float32Array {
