@@ -1,3 +1,4 @@
+import { fuseForward } from '#models/autodiff/grad.ts';
 import { importGraph } from '#models/autodiff/import-graph.ts';
 import type { KernelSet } from '#models/autodiff/kernels.ts';
 import { type Compute, portType } from '#models/autodiff/precision.ts';
@@ -24,6 +25,12 @@ export interface NetworkPorts {
   readonly output: string;
   readonly conditions: readonly ConditionPort[];
 }
+
+/** What one denoising step of the network is made of. */
+export type StepOptions = Pick<
+  D3poGraphOptions,
+  'unet' | 'parameters' | 'dims' | 'ports' | 'guidanceScale' | 'kernels' | 'compute'
+>;
 
 export interface D3poGraphOptions {
   /** The denoiser with its adapter inserted. */
@@ -56,18 +63,61 @@ export interface D3poGraphOptions {
  * `[R, ...dims]`; `timestep` `[R]`; `prompt/<name>` and, with guidance, `negative/<name>` `[R, …]` for each condition (without R where
  * all rows share it, then only `prompt/<name>`); `a`, `b`, `std` `[R, 1, 1, 1]`, the scalars of
  * `x_prev ~ N(a·x_t + b·modelOutput, std²)`; `weight` `[items]`, a factor on β per item. Outputs: `loss`; `logRatio` `[R]`; `kl` `[R]`, the mean over D of the exact
- * Gaussian KL of the step to the reference.
+ * Gaussian KL of the step to the reference; in 16-bit arithmetic also `standardised` `[R, ...dims]`, (prev − μ)/σ.
  */
 export function buildD3poGraph(options: D3poGraphOptions): LossGraph {
-  const { items, dims, ports, guidanceScale } = options;
+  const { items, dims } = options;
   const op = createBuilder();
   const rows = 2 * items;
+  const reference = op.input('reference', 'float32', [rows, ...dims]);
+  // The reference has the same with its own μ, so log ρ = mean(reference² − e²)/2.
+  const { net, e } = standardised(op, options, rows);
+  const shift = op.sub(e, reference);
+  const axes = dims.map((_, i) => i + 1);
+  const meanOverD = (v: Value) => op.reduceMean(v, axes, false);
+  const logRatio = op.mulScalar(meanOverD(op.mul(shift, op.add2(e, reference))), -0.5);
+  const kl = op.mulScalar(meanOverD(op.mul(shift, shift)), 0.5);
+  const used = options.ratioClip === null ? logRatio : clipRatio(op, logRatio, options.ratioClip);
+  const margin = op.mul(
+    op.sub(op.slice(used, 0, 0, items), op.slice(used, 0, items, rows)),
+    op.input('weight', 'float32', [items]),
+  );
+  const loss = op.reduceMeanAll(op.apply('Softplus', [op.mulScalar(margin, -options.beta)]));
+  op.output(logRatio, 'logRatio');
+  op.output(kl, 'kl');
+  if (options.compute === 'stored') op.output(e, 'standardised');
+  const wrt = options.parameters.map((name) => net.weights.get(name)!);
+  return lossGraph(op, loss, wrt, {
+    name: 'd3po',
+    kernels: options.kernels,
+    scaled: options.compute === 'stored',
+    ...(options.memory ? { memory: options.memory } : {}),
+    ...(options.unet.folder === undefined ? {} : { folder: options.unet.folder }),
+  });
+}
+
+/**
+ * (prev − μ)/σ of one row as {@link buildD3poGraph} computes it: inputs of the same names with R = 1, without `reference` and
+ * `weight`; output `standardised` `[1, ...dims]`.
+ */
+export function buildStandardisedGraph(options: StepOptions): Model {
+  const op = createBuilder();
+  const { e } = standardised(op, options, 1);
+  fuseForward(op, options.kernels);
+  op.output(e, 'standardised');
+  const model = op.toModel('d3po-step');
+  if (options.unet.folder !== undefined) model.folder = options.unet.folder;
+  return model;
+}
+
+/** e = (prev − μ)/σ of denoising steps, μ being what the network says. */
+function standardised(op: GraphBuilder, options: StepOptions, rows: number) {
+  const { dims, ports, guidanceScale } = options;
   const guided = guidanceScale !== null;
   const picture = (name: string) => op.input(name, 'float32', [rows, ...dims]);
   const scalar = (name: string) => op.input(name, 'float32', [rows, ...dims.map(() => 1)]);
   const sample = picture('sample');
   const prev = picture('prev');
-  const reference = picture('reference');
   const declared = options.unet.graph.inputs.find((i) => i.name === ports.timestep)!;
   const timestep = op.input('timestep', portType(declared.dtype), [rows]);
   const twice = (v: Value) => (guided ? op.concat([v, v], 0) : v);
@@ -93,29 +143,7 @@ export function buildD3poGraph(options: D3poGraphOptions): LossGraph {
   const raw = all.dims[1] === dims[0]! ? all : op.slice(all, 1, 0, dims[0]!);
   const output = guided ? guide(op, raw, rows, guidanceScale) : raw;
   const mean = op.add2(op.mul(scalar('a'), sample), op.mul(scalar('b'), output));
-  // e = (prev − μ)/σ; the reference has the same with its own μ, so log ρ = mean(reference² − e²)/2.
-  const e = op.div(op.sub(prev, mean), scalar('std'));
-  const shift = op.sub(e, reference);
-  const axes = dims.map((_, i) => i + 1);
-  const meanOverD = (v: Value) => op.reduceMean(v, axes, false);
-  const logRatio = op.mulScalar(meanOverD(op.mul(shift, op.add2(e, reference))), -0.5);
-  const kl = op.mulScalar(meanOverD(op.mul(shift, shift)), 0.5);
-  const used = options.ratioClip === null ? logRatio : clipRatio(op, logRatio, options.ratioClip);
-  const margin = op.mul(
-    op.sub(op.slice(used, 0, 0, items), op.slice(used, 0, items, rows)),
-    op.input('weight', 'float32', [items]),
-  );
-  const loss = op.reduceMeanAll(op.apply('Softplus', [op.mulScalar(margin, -options.beta)]));
-  op.output(logRatio, 'logRatio');
-  op.output(kl, 'kl');
-  const wrt = options.parameters.map((name) => net.weights.get(name)!);
-  return lossGraph(op, loss, wrt, {
-    name: 'd3po',
-    kernels: options.kernels,
-    scaled: options.compute === 'stored',
-    ...(options.memory ? { memory: options.memory } : {}),
-    ...(options.unet.folder === undefined ? {} : { folder: options.unet.folder }),
-  });
+  return { net, e: op.div(op.sub(prev, mean), scalar('std')) };
 }
 
 /** u + g·(c − u) of a batch holding the unconditional rows first. */

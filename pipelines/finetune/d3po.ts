@@ -4,8 +4,9 @@ import { portType } from '#models/autodiff/precision.ts';
 import { NorthlightError } from '#models/errors.ts';
 import { openModelFolder, rememberedModelHash } from '#models/families/index.ts';
 import { sha256File, writeJsonAtomic } from '#models/files.ts';
+import type { Model } from '#models/onnx/ir.ts';
 import { encodeModel } from '#models/onnx/write.ts';
-import { createSession, type Session } from '#models/runtime/session.ts';
+import { createSession, type Provider, type Session, type SessionOptions } from '#models/runtime/session.ts';
 import { Rng } from '#models/tensor/rng.ts';
 import { readSafetensors, writeSafetensors } from '#models/tensor/safetensors.ts';
 import { dimsEqual, f32, numel, type Tensor } from '#models/tensor/tensor.ts';
@@ -40,8 +41,17 @@ import { readTrajectory, type Trajectory, type TrajectoryMetadata } from '#pipel
 import type { GaussianStep } from '#pipelines/schedulers/types.ts';
 import { type D3poConfig, d3poSchema } from './d3po-config.ts';
 import { d3poForms, STRIP_STEPS } from './d3po-forms.ts';
+import { buildStandardisedGraph, type StepOptions } from './d3po-graph.ts';
 import { estimateD3po } from './estimate-d3po.ts';
 import { networkPorts, pixelsOf } from './network-ports.ts';
+import {
+  isRounded,
+  roundingOf,
+  type Standardised,
+  standardisedByRow,
+  standardisedByStep,
+  toOwnArithmetic,
+} from './own-arithmetic.ts';
 import { probeFeeds } from './probe.ts';
 import { trainingProvider } from './training-provider.ts';
 import { defineAlgorithm, type FinetuneResult, type FinetuneTask } from './types.ts';
@@ -54,6 +64,13 @@ interface Item {
 interface Chain {
   readonly data: Trajectory;
   readonly origin: TrajectoryMetadata;
+}
+
+/** A row of an update: a denoising step, and whether the reference is what made it. */
+interface Row {
+  readonly row: number;
+  readonly step: GaussianStep;
+  readonly byReference: boolean;
 }
 
 const WARMUP = 10;
@@ -123,26 +140,26 @@ async function run(task: FinetuneTask<D3poConfig>): Promise<FinetuneResult | nul
   const modelHash = await rememberedModelHash(folder.path);
   const targets = findLoraTargets(folder.unet, config.targets);
   const scale = { rank: config.rank, alpha: config.alpha ?? config.rank };
-  const state: AdamWState = createAdamW(initLora(targets, scale, new Rng(config.seed).fork('lora')));
+  const newAdapter = () => initLora(targets, scale, new Rng(config.seed).fork('lora'));
+  const start = newAdapter();
+  const state: AdamWState = createAdamW(newAdapter());
   const names = [...state.parameters.keys()];
   const live = await loadPipeline(task.modelPath, {
     ...opened,
     live: { targets, scale, parameters: state.parameters },
   });
   const rates = await machineRates(task.threads);
+  const network: StepOptions = {
+    unet: insertLora(folder.unet, targets, scale, state.parameters),
+    parameters: names,
+    dims: denoiser.networkDims,
+    ports: networkPorts(folder.model, firstInputs.prompt),
+    guidanceScale: firstInputs.negative ? guidanceScale : null,
+    kernels: (task.provider ?? 'cpu') === 'cpu' ? 'ort' : 'standard',
+    compute: config.compute,
+  };
   const forms = d3poForms(
-    {
-      unet: insertLora(folder.unet, targets, scale, state.parameters),
-      parameters: names,
-      items: config.itemsPerUpdate,
-      dims: denoiser.networkDims,
-      ports: networkPorts(folder.model, firstInputs.prompt),
-      guidanceScale: firstInputs.negative ? guidanceScale : null,
-      beta: config.beta,
-      ratioClip: config.ratioClip,
-      kernels: (task.provider ?? 'cpu') === 'cpu' ? 'ort' : 'standard',
-      compute: config.compute,
-    },
+    { ...network, items: config.itemsPerUpdate, beta: config.beta, ratioClip: config.ratioClip },
     { ...config, stripPrompts: task.stripPrompts.length, rates },
   );
   const {
@@ -185,26 +202,32 @@ async function run(task: FinetuneTask<D3poConfig>): Promise<FinetuneResult | nul
     modelHash,
     stepWeights(chains[0]!.winner.data.steps, config.stepWeights),
   );
-  const feedsOf = async (chosen: readonly number[]) => ({
-    ...(await feed(chosen.map((i) => items[i]!))),
-    ...Object.fromEntries(state.parameters),
-    ...(config.compute === 'stored' ? { [LOSS_SCALE_INPUT]: lossScaleFeed(lossScale) } : {}),
-  });
-  const bytes = encodeModel(plan.graph.model);
+  const rounding = roundingOf(folder.unet);
+  /** Absent: the sampler computes as the training graph does, or no step is fine enough to tell. */
+  let standardised: Standardised | undefined;
+  const scaled = () => (config.compute === 'stored' ? { [LOSS_SCALE_INPUT]: lossScaleFeed(lossScale) } : {});
+  const feedsOf = async (chosen: readonly number[]) => {
+    const { feeds: common, rows } = await feed(chosen.map((i) => items[i]!));
+    const feeds = { ...common, ...scaled() };
+    const rounded = rows.filter(({ step }) => isRounded(step, rounding, numel(dims)));
+    if (standardised) await toOwnArithmetic(standardised, rounded, feeds);
+    return { ...feeds, ...Object.fromEntries(state.parameters) };
+  };
   const share = config.itemsPerUpdate / plan.form.parts;
-  const { threads } = task;
-  const provider = await trainingProvider(task, async () => ({
-    bytes,
-    feeds: await feedsOf(pick(items, state.step, config).slice(0, share)),
-    training: true,
-    threads,
-  }));
-  const session = await createSession(bytes, {
+  const options = {
     ...sessionOptions,
     folder: dirname(folder.unetPath),
-    provider,
-    ...(threads ? { threads } : {}),
-  });
+    ...(task.threads ? { threads: task.threads } : {}),
+  };
+  const { session, provider } = await openStep(task, plan.graph.model, options, () =>
+    feedsOf(pick(items, state.step, config).slice(0, share)),
+  );
+  const fine = chains[0]!.winner.data.steps.some((step) => isRounded(step, rounding, numel(dims)));
+  const byRow =
+    fine && config.compute !== 'stored'
+      ? await createSession(encodeModel(buildStandardisedGraph(network)), { ...options, provider })
+      : null;
+  if (fine) standardised = byRow ? standardisedByRow(byRow, start) : standardisedByStep(session, start);
 
   try {
     if (state.step === 0) await drawStrip(task, live, view, 0);
@@ -259,9 +282,27 @@ async function run(task: FinetuneTask<D3poConfig>): Promise<FinetuneResult | nul
   } finally {
     log.close();
     await session.release();
+    await byRow?.release();
     await live.close();
     await base.close();
   }
+}
+
+/** The session of the training graph, on the provider that the run goes on. */
+async function openStep(
+  task: FinetuneTask<D3poConfig>,
+  model: Model,
+  options: SessionOptions,
+  feeds: () => Promise<Record<string, Tensor>>,
+): Promise<{ session: Session; provider: Provider }> {
+  const bytes = encodeModel(model);
+  const { threads } = task;
+  const probe = async () => ({ bytes, feeds: await feeds(), training: true, threads });
+  const provider = await trainingProvider(task, probe);
+  const session = await createSession(bytes, { ...options, provider });
+  // Frees the file now: a collection of garbage may come after the first updates, whose peak it would add to.
+  (bytes.buffer as ArrayBuffer).transfer(0);
+  return { session, provider };
 }
 
 /** Both trajectories of every pair, each file read once. @throws {NorthlightError} `tune/mixed` when settings differ. */
@@ -352,7 +393,7 @@ function createFeeder(
   chains: readonly { winner: Chain; loser: Chain }[],
   modelHash: string,
   weights: readonly number[],
-): (items: readonly Item[]) => Promise<Record<string, Tensor>> {
+): (items: readonly Item[]) => Promise<{ readonly feeds: Record<string, Tensor>; readonly rows: readonly Row[] }> {
   const { networkDims } = denoiser;
   const size = numel(networkDims);
   const plan = base.model.denoiser;
@@ -370,6 +411,7 @@ function createFeeder(
     const std: number[] = [];
     const timesteps: number[] = [];
     const conditions: PromptCondition[] = [];
+    const made: Row[] = [];
     for (const [row, { chain, step }] of rows.entries()) {
       const { states, steps } = chain.data;
       const s = steps[step]!;
@@ -384,7 +426,9 @@ function createFeeder(
       const [condition] = await base.encode([chain.origin.prompt], chain.origin.negativePrompt);
       conditions.push(condition!);
       const noise = new Float32Array(size);
-      if (chain.origin.adapterHash === null && chain.origin.modelHash === modelHash) {
+      const byReference = chain.origin.adapterHash === null && chain.origin.modelHash === modelHash;
+      made.push({ row, step: s, byReference });
+      if (byReference) {
         // The base model made this step: what it added to its mean is the noise of the seed.
         new Rng(chain.origin.seed).fork('noise', chain.origin.index, step).fillNormal(noise);
       } else {
@@ -421,7 +465,7 @@ function createFeeder(
           inputs.map((i) => i.negative!.get(name)!),
         );
     }
-    return feeds;
+    return { feeds, rows: made };
   };
 }
 

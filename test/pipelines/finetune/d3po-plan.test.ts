@@ -154,7 +154,8 @@ describe('in float16 arithmetic', () => {
     const wide = await tune('wide', { beta: 1 }, half);
     const narrow = await tune('narrow', { beta: 1, compute: 'stored' }, half);
     expect(readFileSync(join(narrow.runDirectory, 'plan.json'), 'utf8')).toContain('parts');
-    // Not each update: the last steps of a chain divide the network's rounding by a small σ, and one that draws them may be far off.
+    // Not each update: on some states of this network a normalisation meets hardly any variance, and 16 bits see another network there.
+    // own-arithmetic.test.ts has the gradients of single steps.
     const ratios = narrow.metrics.map(({ values }, i) => values.gradientNorm! / wide.metrics[i]!.values.gradientNorm!);
     const middle = ratios.toSorted((a, b) => a - b).slice(1, 3);
     for (const ratio of middle) expect(ratio).toBeCloseTo(1, 1);
