@@ -17,7 +17,31 @@ export interface Estimate {
   /** Name of the node at which the most is alive. */
   readonly peakNode: string;
   readonly seconds: number;
+  /** What they are spent on. */
+  readonly spent: Spent;
 }
+
+/** Seconds by what they are spent on: each kind is proportional to one or two of the machine's rates. */
+export interface Spent {
+  readonly products: number;
+  readonly convolutions: number;
+  /** Softmax, exponentials and the like. */
+  readonly functions: number;
+  /** Bytes read and written. */
+  readonly passes: number;
+  /** Starts of nodes. */
+  readonly nodes: number;
+}
+
+const NOTHING: Spent = { products: 0, convolutions: 0, functions: 0, passes: 0, nodes: 0 };
+
+const plus = (a: Spent, b: Spent, times = 1): Spent => ({
+  products: a.products + times * b.products,
+  convolutions: a.convolutions + times * b.convolutions,
+  functions: a.functions + times * b.functions,
+  passes: a.passes + times * b.passes,
+  nodes: a.nodes + times * b.nodes,
+});
 
 /** What this machine does per second, measured (models/training/machine-rates.ts). */
 export interface MachineRates {
@@ -73,26 +97,23 @@ export function estimateRun(model: Model, types: ReadonlyMap<string, TypedShape>
     const t = types.get(name);
     return sum + (t ? numel(t.dims) * BYTES_PER_ELEMENT[t.dtype] : 0);
   }, 0);
-  const { peak, node, seconds } = walk(
-    model.graph,
-    scopedTypes(types),
-    rates,
-    new Set(model.graph.initializers.keys()),
-  );
+  const walked = walk(model.graph, scopedTypes(types), rates, new Set(model.graph.initializers.keys()));
   const outputBytes = model.graph.outputs.reduce((sum, { name }) => {
     const t = types.get(name);
     return sum + (t ? numel(t.dims) * BYTES_PER_ELEMENT[t.dtype] : 0);
   }, 0);
   let nodes = 0;
   for (const g of allGraphs(model.graph)) nodes += g.nodes.length;
+  const spent = plus(walked.spent, { ...NOTHING, passes: COPY_SECONDS * outputBytes });
   return {
-    activationBytes: peak,
+    activationBytes: walked.peak,
     weightBytes,
     inlineBytes,
     inputBytes,
     nodes,
-    peakNode: node,
-    seconds: seconds + COPY_SECONDS * outputBytes,
+    peakNode: walked.node,
+    seconds: Object.values(spent).reduce((sum, v) => sum + v, 0),
+    spent,
   };
 }
 
@@ -104,7 +125,7 @@ function scopedTypes(types: ReadonlyMap<string, TypedShape>): TypeOf {
 interface Walk {
   readonly peak: number;
   readonly node: string;
-  readonly seconds: number;
+  readonly spent: Spent;
 }
 
 function walk(graph: Graph, outer: TypeOf, rates: MachineRates, constants: ReadonlySet<string>): Walk {
@@ -145,7 +166,7 @@ function walk(graph: Graph, outer: TypeOf, rates: MachineRates, constants: Reado
   let live = 0;
   let peak = 0;
   let at = '';
-  let seconds = 0;
+  let spent = NOTHING;
   nodes.forEach((n, i) => {
     const dying = [...new Set(reads.get(n)!.map(root))].filter((r) => alive.has(r) && last.get(r) === i);
     for (const o of n.outputs) {
@@ -165,13 +186,13 @@ function walk(graph: Graph, outer: TypeOf, rates: MachineRates, constants: Reado
       if (branch?.kind === 'graph') {
         const body = walk(branch.value, typeOf, rates, constants);
         inside += body.peak - n.outputs.reduce((sum, o) => sum + sizeOf(o), 0);
-        seconds += body.seconds;
+        spent = plus(spent, body.spent);
       }
     } else if (subgraphs(n).length > 0) {
       const body = walk(subgraphs(n)[0]!, typeOf, rates, constants);
       inside += body.peak;
-      seconds += body.seconds * iterations(n, typeOf);
-    } else if (!VIEWS.has(n.opType)) seconds += nodeSeconds(n, typeOf, sizeOf, rates, constants);
+      spent = plus(spent, body.spent, iterations(n, typeOf));
+    } else if (!VIEWS.has(n.opType)) spent = plus(spent, nodeSeconds(n, typeOf, sizeOf, rates, constants));
     if (live + Math.max(0, inside) > peak) {
       peak = live + Math.max(0, inside);
       at = n.name;
@@ -182,7 +203,7 @@ function walk(graph: Graph, outer: TypeOf, rates: MachineRates, constants: Reado
       alive.delete(r);
     }
   });
-  return { peak, node: at, seconds };
+  return { peak, node: at, spent };
 }
 
 /** A product's type; for other operators, that of the largest input. */
@@ -216,23 +237,30 @@ function nodeSeconds(
   sizeOf: (name: string) => number,
   rates: MachineRates,
   constants: ReadonlySet<string>,
-): number {
+): Spent {
   const y = node.outputs[0]!;
   let bytes = 0;
   for (const name of [...node.inputs, ...node.outputs]) bytes += sizeOf(name);
   const flops = productFlops(node, typeOf);
   const pointwise = node.opType === 'Conv' && numel(typeOf(node.inputs[1]!)?.dims.slice(2) ?? []) === 1;
-  const rate =
-    node.opType === 'Conv' && !pointwise
-      ? rates.convFlops * (constants.has(node.inputs[1]!) ? 1 : FED_WEIGHT)
-      : rates.productFlops * narrowness(node, flops, typeOf);
+  const spatial = node.opType === 'Conv' && !pointwise;
+  const rate = spatial
+    ? rates.convFlops * (constants.has(node.inputs[1]!) ? 1 : FED_WEIGHT)
+    : rates.productFlops * narrowness(node, flops, typeOf);
   const elements = numel(typeOf(y)?.dims ?? []);
   let heavy = (HEAVY.get(node.opType) ?? 0) * elements;
   if (node.opType === 'MultiHeadAttention') heavy = flops / (4 * (typeOf(node.inputs[0]!)?.dims.at(-1) ?? 1));
   if (node.opType === 'ConvTranspose') bytes += 4 * columnBytes(node, typeOf);
   const beyond = Math.min(1, Math.max(0, Math.log2(bytes / CACHE_BYTES) / 6));
   const pass = bytes / (rates.cacheBytes ** (1 - beyond) * rates.memoryBytes ** beyond);
-  return rates.nodeSeconds + flops / (EFFICIENCY * rate) + heavy / rates.softmaxElements + pass;
+  const product = flops / (EFFICIENCY * rate);
+  return {
+    products: spatial ? 0 : product,
+    convolutions: spatial ? product : 0,
+    functions: heavy / rates.softmaxElements,
+    passes: pass,
+    nodes: rates.nodeSeconds,
+  };
 }
 
 /** Share of a kernel's work that counts, for a product of matrices: few rows or columns leave a block partly empty. */

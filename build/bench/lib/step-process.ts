@@ -1,5 +1,6 @@
 import { fork } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { setTimeout } from 'node:timers/promises';
 import type { Model } from '#models/onnx/ir.ts';
 import { encodeModel } from '#models/onnx/write.ts';
 import { createSession, type Session } from '#models/runtime/session.ts';
@@ -65,18 +66,25 @@ function buildStep({ network, kind, batch, segments }: StepSpec): { model: Model
 /** Nothing of the model stays in JavaScript but what is fed: a function's own variables live until it returns. */
 async function open(spec: StepSpec): Promise<{ session: Session; feeds: Record<string, Tensor> }> {
   const { model, feeds } = buildStep(spec);
+  const bytes = encodeModel(model);
   const session = await createSession(
-    encodeModel(model),
+    bytes,
     spec.kind === 'forward'
       ? { threads: spec.threads, arena: true, spinning: true }
       : { threads: spec.threads, training: true, optimization: spec.segments ? 'extended' : 'all' },
   );
+  // Frees them now.
+  (bytes.buffer as ArrayBuffer).transfer(0);
   return { session, feeds };
 }
 
 async function serve(spec: StepSpec): Promise<void> {
   const { session, feeds } = await open(spec);
-  globalThis.gc?.();
+  // Buffers are freed beside the program, some time after they were found to be garbage.
+  for (let i = 0; i < 3; i++) {
+    globalThis.gc?.();
+    await setTimeout(20);
+  }
   process.on('disconnect', () => process.exit(0));
   process.on('message', async (what) => {
     if (what === 'peak') return process.send!(peakMb());
