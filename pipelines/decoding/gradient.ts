@@ -23,7 +23,7 @@ export const gradientOptions = z.object({
     .enum(['data', 'network'])
     .default('data')
     .describe(
-      'Pictures: what takes the slope from the best guess back to the noisy sample: data of that spread, or the network itself (twice the work, and the activations are held)',
+      'Pictures: the slope is taken back to the noise by data of that spread, or by the network itself (twice the work)',
     ),
   candidates: z.int().min(1).max(4096).default(1).describe('Guided samples made for each one that is kept'),
 });
