@@ -9,7 +9,7 @@ export const valueLessons = z.object({
     .min(2)
     .max(64)
     .default(4)
-    .describe('Candidates there, each a call of the denoiser and of the reward'),
+    .describe('Candidates there, each a call of the reward, and of pictures one of the denoiser'),
   led: z
     .number()
     .min(0)
@@ -19,6 +19,13 @@ export const valueLessons = z.object({
 });
 export type ValueLessons = z.output<typeof valueLessons>;
 
-/** Calls of the denoiser that collecting takes at most, for samples of so many steps. */
+/** Calls of the denoiser that collecting pictures of so many steps takes at most; sequences take as many as plain ones. */
 export const lessonCalls = ({ count, states, candidates }: ValueLessons, steps: number): number =>
   count * (steps + Math.min(states, steps - 1) * (candidates - 1));
+
+/** Looks of the reward, on average: at all that is compared, at what led samples choose from elsewhere, and at what samples end in. */
+export function lessonLooks({ count, states, candidates, led }: ValueLessons, steps: number): number {
+  const compared = Math.min(states, steps - 1);
+  const elsewhere = (led / 2) * (steps - 1 - compared);
+  return Math.round(count * (1 + (compared + elsewhere) * candidates));
+}

@@ -24,6 +24,7 @@ const valueCost = z.object({
   updates: z.number().int(),
   /** At most; guidance is not counted. */
   denoiserCalls: z.number().int(),
+  /** On average. */
   rewardCalls: z.number().int(),
 });
 

@@ -5,7 +5,7 @@ const grouped = (n: number) => n.toLocaleString('en');
 /** What training takes, told before it starts. */
 export function costWords({ samples, updates, denoiserCalls, rewardCalls }: ValueView['cost'], makes: string): string {
   return (
-    `Makes ${grouped(samples)} ${makes} to learn from (up to ${grouped(denoiserCalls)} runs of the model, and ${grouped(rewardCalls)} looks by ` +
+    `Makes ${grouped(samples)} ${makes} to learn from (up to ${grouped(denoiserCalls)} runs of the model, and about ${grouped(rewardCalls)} looks by ` +
     `the reward), then ${grouped(updates)} updates of a small network. It is kept in the project; a stop loses nothing that was made.`
   );
 }

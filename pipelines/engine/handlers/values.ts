@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { bankKey } from '#pipelines/bank/key.ts';
-import { lessonCalls, valueLessons } from '#pipelines/decoding/value-lessons.ts';
+import { lessonCalls, lessonLooks, valueLessons } from '#pipelines/decoding/value-lessons.ts';
 import type { EngineContext, Handlers } from '#pipelines/engine/context.ts';
 import type { ValueNetworkView } from '#pipelines/engine/contract.ts';
 import { type ValuesPayload, valuesPayload } from '#pipelines/engine/jobs/values-payload.ts';
@@ -20,7 +20,6 @@ export const values: Handlers<'values'> = {
     const { payload, folder, modelHash } = await formOf(of, reward, context);
     const { valueTrainingOptions } = await import('#pipelines/decoding/value-training.ts');
     const lessons = valueLessons.parse({ count: SAMPLES[of.makes] });
-    const compared = Math.min(lessons.states, payload.settings.steps - 1);
     return {
       networks: await networksOf(context.project.directory, modelHash, reward),
       cost: {
@@ -30,7 +29,7 @@ export const values: Handlers<'values'> = {
           of.makes === 'pictures'
             ? lessonCalls(lessons, payload.settings.steps)
             : lessons.count * payload.settings.steps,
-        rewardCalls: lessons.count * (1 + compared * lessons.candidates),
+        rewardCalls: lessonLooks(lessons, payload.settings.steps),
       },
       jobId: jobAt(folder, context),
     };
