@@ -299,10 +299,7 @@ async function openStep(
   const { threads } = task;
   const probe = async () => ({ bytes, feeds: await feeds(), training: true, threads });
   const provider = await trainingProvider(task, probe);
-  const session = await createSession(bytes, { ...options, provider });
-  // Frees the file now: a collection of garbage may come after the first updates, whose peak it would add to.
-  (bytes.buffer as ArrayBuffer).transfer(0);
-  return { session, provider };
+  return { session: await createSession(bytes, { ...options, provider }), provider };
 }
 
 /** Both trajectories of every pair, each file read once. @throws {NorthlightError} `tune/mixed` when settings differ. */

@@ -66,15 +66,12 @@ function buildStep({ network, kind, batch, segments }: StepSpec): { model: Model
 /** Nothing of the model stays in JavaScript but what is fed: a function's own variables live until it returns. */
 async function open(spec: StepSpec): Promise<{ session: Session; feeds: Record<string, Tensor> }> {
   const { model, feeds } = buildStep(spec);
-  const bytes = encodeModel(model);
   const session = await createSession(
-    bytes,
+    encodeModel(model),
     spec.kind === 'forward'
       ? { threads: spec.threads, arena: true, spinning: true }
       : { threads: spec.threads, training: true, optimization: spec.segments ? 'extended' : 'all' },
   );
-  // Frees them now.
-  (bytes.buffer as ArrayBuffer).transfer(0);
   return { session, feeds };
 }
 
