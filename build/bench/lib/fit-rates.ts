@@ -20,9 +20,10 @@ export const scaled = (spent: Spent, factors: Factors): number =>
 /** Factors that bring the estimates closest to what was measured, in relative error; by coordinate descent. */
 export function fitFactors(samples: readonly Sample[]): Factors {
   const factors = { products: 1, convolutions: 1, functions: 1, passes: 1, nodes: 1 };
+  const pull = PULL * Math.max(1, samples.length);
   for (let turn = 0; turn < 500; turn++) {
     for (const kind of KINDS) {
-      let [against, square] = [PULL * samples.length, PULL * samples.length];
+      let [against, square] = [pull, pull];
       for (const { spent, seconds } of samples) {
         const own = spent[kind] / seconds;
         const rest = scaled(spent, factors) / seconds - factors[kind] * own;
