@@ -7,6 +7,7 @@ import { buildTextEncoder, buildUnet } from '#pipelines/recipes/flora/network.ts
 import { exportFlora, FLORA } from '#pipelines/recipes/flora/train.ts';
 import { namedWeights } from '#pipelines/recipes/weights.ts';
 import { sampleLoop } from '#pipelines/sampling/loop.ts';
+import { createNetworkDenoiser } from '#pipelines/sampling/network-denoiser.ts';
 import { type ImagePipeline, loadPipeline } from '#pipelines/sampling/pipeline.ts';
 import { createGaussianSchedule } from '#pipelines/schedulers/index.ts';
 import { sd1Files, TINY_TOKENS, writeFolder } from '#test/models/families/tiny-folders.ts';
@@ -74,7 +75,10 @@ async function against(pipeline: ImagePipeline, each: Case, rounds: number, thre
   const { name, steps, target, warmup } = each;
   const bare = await createSession(pipeline.folder.unetPath, { threads });
   const [condition] = await pipeline.encode(['a red flower'], '');
-  const denoiser = pipeline.denoiser(GUIDANCE);
+  // What the pipeline makes, on the very session that it is held against: two sessions of one model differ by where their weights lie.
+  const { model } = pipeline;
+  const request = { guidanceScale: GUIDANCE, width: model.size.width, height: model.size.height };
+  const denoiser = createNetworkDenoiser({ model, session: bare, request, calls: { count: 0 } });
   const schedule = createGaussianSchedule(pipeline.scheduler, { steps, eta: 1 });
   const rows = [{ condition: condition!, seed: 1, index: 0, noiseIndex: 0 }];
   const { dims } = pipeline;

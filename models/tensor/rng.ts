@@ -66,8 +66,8 @@ function normalPair(w0: number, w1: number, out: Float32Array | Float64Array, at
   const s = (m - 1) / (m + 1);
   const q = s * s;
   const q2 = q * q;
-  const even = 1 + q2 * (1 / 5 + q2 * (1 / 9 + q2 * (1 / 13 + q2 * (1 / 17 + q2 / 21))));
-  const uneven = 1 / 3 + q2 * (1 / 7 + q2 * (1 / 11 + q2 * (1 / 15 + q2 / 19)));
+  const even = 1 + q2 * (1 / 5 + q2 * (1 / 9 + q2 * (1 / 13 + q2 * (1 / 17 + q2 * (1 / 21)))));
+  const uneven = 1 / 3 + q2 * (1 / 7 + q2 * (1 / 11 + q2 * (1 / 15 + q2 * (1 / 19))));
   const logM = 2 * s * (even + q * uneven);
   const radius = Math.sqrt(2 * (e * Math.LN2 - logM));
   // v = quarter/4 + x/2π with |x| at most π/4
@@ -87,9 +87,11 @@ function normalPair(w0: number, w1: number, out: Float32Array | Float64Array, at
 
 /** Blocks that are made in one call: their normals take 16 kB. */
 const MANY = 1024;
+/** Behind the constants of normals.as. */
+const NORMALS_AT = 32_768;
 interface Many {
   fill(c0: number, c1: number, c2: number, c3: number, k0: number, k1: number, blocks: number, out: number): void;
-  /** What `fill` writes at 0. */
+  /** What `fill` writes at `NORMALS_AT`. */
   readonly normals: Float32Array;
 }
 /** Compiled at the first need. */
@@ -98,7 +100,7 @@ let many: Many | undefined;
 function openMany(): Many {
   const { exports } = new WebAssembly.Instance(new WebAssembly.Module(Buffer.from(NORMALS_WASM, 'base64')));
   const { fill, memory } = exports as { fill: Many['fill']; memory: WebAssembly.Memory };
-  return { fill, normals: new Float32Array(memory.buffer, 0, 4 * MANY) };
+  return { fill, normals: new Float32Array(memory.buffer, NORMALS_AT, 4 * MANY) };
 }
 
 /** Set in the second counter word of every label header, where no draw ever counts to: forks and draws cannot meet. */
@@ -240,7 +242,7 @@ export class Rng {
       const blocks = Math.min(MANY, (out.length - i) >> 2, untilOverflow - 1) & ~3;
       if (blocks <= 0) return i;
       many ??= openMany();
-      many.fill(this.#counter, this.#counterHigh, id[2]!, id[3]!, id[0]!, id[1]!, blocks, 0);
+      many.fill(this.#counter, this.#counterHigh, id[2]!, id[3]!, id[0]!, id[1]!, blocks, NORMALS_AT);
       const made = blocks * 4;
       out.set(made === many.normals.length ? many.normals : many.normals.subarray(0, made), i);
       this.#counter = (this.#counter + blocks) | 0;

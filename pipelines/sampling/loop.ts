@@ -1,7 +1,7 @@
 import { NorthlightError } from '#models/errors.ts';
 import { Rng } from '#models/tensor/rng.ts';
 import { numel } from '#models/tensor/tensor.ts';
-import type { GaussianSchedule } from '#pipelines/schedulers/types.ts';
+import type { GaussianSchedule, GaussianStep } from '#pipelines/schedulers/types.ts';
 import type { Denoiser } from './denoiser.ts';
 import { gaussianMean, gaussianMoments } from './gaussian-step.ts';
 import { type KnownPart, keepKnown, noisedStart } from './image-to-image.ts';
@@ -32,12 +32,13 @@ export interface SampleLoopOptions<C> {
   readonly previewEvery?: number;
 }
 
-/** After each step. Arrays are `[B, ...dims]` and not reused. */
+/** After each step. Arrays are `[B, ...dims]`. */
 export interface SampleStep {
   /** 1 … total. */
   readonly step: number;
   readonly total: number;
   readonly timestep: number;
+  /** Overwritten by later steps: copy what is to last. */
   readonly samples: Float32Array;
   /** What the network thinks the clean sample is, at every `previewEvery`-th step. */
   readonly predOriginalSample: Float32Array | null;
@@ -82,6 +83,14 @@ export async function* sampleLoop<C>(options: SampleLoopOptions<C>): AsyncGenera
   const answers = remembered > 0 ? undefined : new Float32Array(samples.length);
   /** Earlier evaluations, the latest first. */
   const past: { samples: Float32Array; output: Float32Array }[] = [];
+  /** Whether nobody asks for the mean of a step, so that it need not be kept. */
+  const atOnce =
+    !options.keepTrajectory &&
+    remembered === 0 &&
+    schedule.clipSampleRange === null &&
+    schedule.dynamicThreshold === null;
+  /** States take turns in two arrays, unless a solver remembers them. */
+  let spare: Float32Array | null = null;
 
   for (const [i, step] of steps.entries()) {
     const input = step.inputScale === 1 ? samples : samples.map((v) => v * step.inputScale);
@@ -93,13 +102,18 @@ export async function* sampleLoop<C>(options: SampleLoopOptions<C>): AsyncGenera
         'Its output must have the shape of its input; inspect the model.',
       );
     }
-    const next = new Float32Array(samples.length);
+    const next = spare ?? new Float32Array(samples.length);
     const clean = isPreview(options.previewEvery, i) ? new Float32Array(samples.length) : null;
     for (const [row, { seed, index }] of rows.entries()) {
       const offset = row * size;
       if (step.std > 0) new Rng(seed).fork('noise', index, i).fillNormal(z);
       const own = samples.subarray(offset, offset + size);
       const said = output.subarray(offset, offset + size);
+      const state = next.subarray(offset, offset + size);
+      if (atOnce && clean === null) {
+        if (!stepped(step, own, said, z, state)) throw notFinite(index, i, steps.length);
+        continue;
+      }
       let mean: Float64Array;
       if (clean) {
         const moments = gaussianMoments(schedule, step, own, said, scratch);
@@ -112,7 +126,6 @@ export async function* sampleLoop<C>(options: SampleLoopOptions<C>): AsyncGenera
           mean[d]! += sample * before.samples[offset + d]! + share * before.output[offset + d]!;
         }
       }
-      const state = next.subarray(offset, offset + size);
       if (!noised(mean, step.std, z, state)) throw notFinite(index, i, steps.length);
       const trajectory = trajectories?.[row];
       if (trajectory !== undefined) {
@@ -127,7 +140,8 @@ export async function* sampleLoop<C>(options: SampleLoopOptions<C>): AsyncGenera
       keepKnown(next, options.known, initial, signal, noise);
       if (clean) keepKnown(clean, options.known, initial, 1, 0);
     }
-    if (remembered > 0) {
+    if (remembered === 0) spare = samples;
+    else {
       past.unshift({ samples, output });
       past.length = Math.min(past.length, remembered);
     }
@@ -204,6 +218,25 @@ function refuseWithoutLogProb(schedule: GaussianSchedule, known: boolean): void 
 
 function isPreview(every: number | undefined, i: number): boolean {
   return every !== undefined && every > 0 && (i + 1) % every === 0;
+}
+
+/** Writes `sample·x + output·modelOutput + std·z` to `state`, as {@link noised} of the mean would. @returns whether all of it is finite. */
+function stepped(
+  step: GaussianStep,
+  x: Float32Array,
+  said: Float32Array,
+  z: Float32Array,
+  state: Float32Array,
+): boolean {
+  const { sample, output, std } = step;
+  let sum = 0;
+  for (let d = 0; d < state.length; d++) {
+    const mean = sample * x[d]! + output * said[d]!;
+    const next = Math.fround(std > 0 ? mean + std * z[d]! : mean);
+    state[d] = next;
+    sum += next - next;
+  }
+  return sum === 0;
 }
 
 /** Writes `mean + std·z` to `state`. @returns whether all of it is finite. */

@@ -38,7 +38,7 @@ async function states<C>(options: Omit<SampleLoopOptions<C>, 'keepTrajectory'>):
   for (;;) {
     const next = await loop.next();
     if (next.done) return [...all, next.value.samples];
-    all.push(next.value.samples);
+    all.push(next.value.samples.slice());
   }
 }
 
