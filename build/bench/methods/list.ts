@@ -27,6 +27,9 @@ export interface Method {
 /** Candidates of a step that a value network judges: as many as the paper takes for sequences. They cost no denoiser call. */
 const MC_CANDIDATES = 10;
 
+/** Candidates that are screened: ten for each that is asked about. */
+const SCREENED = 40;
+
 /** Methods at equal denoiser calls, except the first, which shows what there was before. */
 export const METHODS: readonly Method[] = [
   {
@@ -58,6 +61,13 @@ export const METHODS: readonly Method[] = [
     published: null,
     spends: 'as many candidates at each step, one drawn by weight',
     steering: ({ budget, alpha }) => createSteering('svdd-pm', { candidates: budget, alpha }),
+  },
+  {
+    name: 'svdd-pm-screened',
+    published: null,
+    spends: `${SCREENED} candidates at each step, judged by what the network has said of their parent; as many as the budget says go on to be asked about, and the best goes on`,
+    steering: ({ budget, alpha }) =>
+      createSteering('svdd-pm', { candidates: SCREENED, screen: budget, alpha, select: 'argmax' }),
   },
   {
     name: 'svdd-mc',
