@@ -22,7 +22,7 @@ async function drain<C>(options: SampleLoopOptions<C>): Promise<SampleResult & {
   for (;;) {
     const next = await loop.next();
     if (next.done) return { ...next.value, events };
-    events.push(next.value);
+    events.push({ ...next.value, samples: next.value.samples.slice() });
   }
 }
 
