@@ -10,7 +10,8 @@ export function rewardLabel(spec: string): string {
   const { path, output, column } = parseOnnxSpec(spec.slice('onnx:'.length));
   const file = basename(path, '.onnx');
   const name = file === 'model' ? basename(dirname(path)) : file;
-  return [name, output, column].filter(Boolean).join(' ');
+  const which = [output, column].filter(Boolean).join(' ');
+  return which === '' ? name : `${name}: ${which}`;
 }
 
 /** Scores by what their rewards are called. */

@@ -5,16 +5,18 @@ export type FieldValue = number | string | boolean | null;
 /** Written otherwise than words are. */
 const SPELT: Readonly<Record<string, string>> = { gc: 'GC', cpg: 'CpG', jpeg: 'JPEG' };
 
-/** "learningRate" → "Learning rate". */
-export function fieldLabel(key: string): string {
+/** "learningRate" → "Learning rate". What stands behind a colon is a name, and stays as it is. */
+export function fieldLabel(text: string): string {
+  const colon = text.indexOf(': ');
+  const key = colon < 0 ? text : text.slice(0, colon);
   const words = key
     .replace(/([a-z0-9])([A-Z])/g, '$1 $2')
     .replace(/[-_]/g, ' ')
     .split(' ')
     // Abbreviations keep their capitals.
     .map((word) => SPELT[word.toLowerCase()] ?? (/^[A-Z]{2,}$/.test(word) ? word : word.toLowerCase()));
-  const text = words.join(' ');
-  return text.charAt(0).toUpperCase() + text.slice(1);
+  const joined = words.join(' ');
+  return joined.charAt(0).toUpperCase() + joined.slice(1) + text.slice(key.length);
 }
 
 /** A reward in a list: several that steered together are "Together (krc)". */

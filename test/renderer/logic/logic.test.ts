@@ -122,7 +122,12 @@ describe('forms from fields', () => {
     expect(splitFields([field({ key: 'odd' })]).basic).toHaveLength(1);
   });
   test('keys read as words', () =>
-    expect(['learningRate', 'kl-target', 'cpg'].map(fieldLabel)).toEqual(['Learning rate', 'Kl target', 'CpG']));
+    expect(['learningRate', 'kl-target', 'cpg', 'oracle-a: SK-N-SH'].map(fieldLabel)).toEqual([
+      'Learning rate',
+      'Kl target',
+      'CpG',
+      'Oracle a: SK-N-SH',
+    ]));
 });
 
 describe('measures of a run', () => {
