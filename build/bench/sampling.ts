@@ -75,7 +75,7 @@ async function against(pipeline: ImagePipeline, each: Case, rounds: number, thre
   const { name, steps, target, warmup } = each;
   const bare = await createSession(pipeline.folder.unetPath, { threads });
   const [condition] = await pipeline.encode(['a red flower'], '');
-  // What the pipeline makes, on the very session that it is held against: two sessions of one model differ by where their weights lie.
+  // What the pipeline makes, on the very session that it is held against.
   const { model } = pipeline;
   const request = { guidanceScale: GUIDANCE, width: model.size.width, height: model.size.height };
   const denoiser = createNetworkDenoiser({ model, session: bare, request, calls: { count: 0 } });
