@@ -2,16 +2,14 @@ import type { BankView } from '#pipelines/engine/contract.ts';
 import { Button } from '#renderer/components/button.tsx';
 import { ErrorNote } from '#renderer/components/error-note.tsx';
 import { Fold } from '#renderer/components/fold.tsx';
-import { Progress } from '#renderer/components/progress.tsx';
 import { distanceWords, gainWords, makingWords, scaleWords } from '#renderer/logic/bank-words.ts';
 import { fieldLabel } from '#renderer/logic/fields.ts';
 import { formatNumber } from '#renderer/logic/format.ts';
 import type { Followed } from '#renderer/logic/steering.ts';
-import { takeJob } from '#renderer/state/app.ts';
-import { engine } from '#renderer/state/engine.ts';
 import { useAction } from '#renderer/state/use-action.ts';
 import { BankHistogram } from './bank-histogram.tsx';
 import { BankLadder } from './bank-ladder.tsx';
+import { FormJob } from './form-job.tsx';
 import { type BankOf, useBank } from './use-bank.ts';
 
 interface Props {
@@ -55,37 +53,7 @@ export function BankPreview({ of, followed, alpha, tilts, onAlpha }: Props) {
       {preview && <Found view={view} preview={preview} tilts={tilts} onAlpha={onAlpha} />}
       {action.error && <ErrorNote error={action.error} dismiss={action.clear} />}
       {job ? (
-        <>
-          <Progress
-            label={job.title}
-            done={job.done}
-            total={job.total}
-            stage={job.state === 'queued' ? 'waits for its turn' : job.stage}
-            etaSeconds={job.state === 'running' ? job.etaSeconds : null}
-            moving={job.state === 'running'}
-            testId="bank-progress"
-          />
-          <div className="row">
-            {job.state === 'paused' && (
-              <Button
-                size="small"
-                busy={action.busy}
-                onClick={() => void action.run(async () => takeJob(await engine.call('jobs.resume', { id: job.id })))}
-              >
-                Resume
-              </Button>
-            )}
-            <Button
-              size="small"
-              busy={action.busy}
-              title="What is made is kept"
-              data-testid="bank-cancel"
-              onClick={() => void action.run(async () => takeJob(await engine.call('jobs.cancel', { id: job.id })))}
-            >
-              Stop
-            </Button>
-          </div>
-        </>
+        <FormJob job={job} action={action} kept="What is made is kept" testId="bank" />
       ) : (
         <Making view={view} makes={of.makes} next={next} busy={action.busy} start={start} />
       )}

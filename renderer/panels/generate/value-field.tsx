@@ -2,12 +2,10 @@ import { useEffect } from 'react';
 import type { ValueNetworkView } from '#pipelines/engine/contract.ts';
 import { Button } from '#renderer/components/button.tsx';
 import { ErrorNote } from '#renderer/components/error-note.tsx';
-import { Progress } from '#renderer/components/progress.tsx';
 import { SelectField } from '#renderer/components/select-field.tsx';
 import { choiceWords, costWords, networkWords } from '#renderer/logic/value-words.ts';
-import { takeJob } from '#renderer/state/app.ts';
-import { engine } from '#renderer/state/engine.ts';
 import { useAction } from '#renderer/state/use-action.ts';
+import { FormJob } from './form-job.tsx';
 import type { BankOf } from './use-bank.ts';
 import { useValues } from './use-values.ts';
 
@@ -53,37 +51,7 @@ export function ValueField({ of, reward, folder, choose }: Props) {
       )}
       {action.error && <ErrorNote error={action.error} dismiss={action.clear} />}
       {job ? (
-        <>
-          <Progress
-            label={job.title}
-            done={job.done}
-            total={job.total}
-            stage={job.state === 'queued' ? 'waits for its turn' : job.stage}
-            etaSeconds={job.state === 'running' ? job.etaSeconds : null}
-            moving={job.state === 'running'}
-            testId="values-progress"
-          />
-          <div className="row">
-            {job.state === 'paused' && (
-              <Button
-                size="small"
-                busy={action.busy}
-                onClick={() => void action.run(async () => takeJob(await engine.call('jobs.resume', { id: job.id })))}
-              >
-                Resume
-              </Button>
-            )}
-            <Button
-              size="small"
-              busy={action.busy}
-              title="What it has collected is kept"
-              data-testid="values-cancel"
-              onClick={() => void action.run(async () => takeJob(await engine.call('jobs.cancel', { id: job.id })))}
-            >
-              Stop
-            </Button>
-          </div>
-        </>
+        <FormJob job={job} action={action} kept="What it has collected is kept" testId="values" />
       ) : (
         <>
           <Button size="small" busy={action.busy} data-testid="values-train" onClick={() => void action.run(train)}>
